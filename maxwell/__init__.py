@@ -1,1 +1,27 @@
-"""maxwell"""
+"""Physics: forward models of ill-posed 3D Maxwell inverse problems, solved with FEniCSx.
+
+Time convention e^{+iωt}; SI units at every public door.  Importing this package is light: DOLFINx is
+imported by the first `problem.discretise(...)`.
+"""
+
+from maxwell.errors import AccuracyError, MaxwellError
+from maxwell.forward import ForwardMap, Response
+from maxwell.parametrisations import Balls, Parameter
+from maxwell.priors import BallPrior
+from maxwell.problems.conductivity import REGION_OF_INTEREST, Conductivity
+from maxwell.spec import problem_from
+from maxwell.survey import GaussianPatches
+
+__all__ = [
+    "REGION_OF_INTEREST",
+    "AccuracyError",
+    "BallPrior",
+    "Balls",
+    "Conductivity",
+    "ForwardMap",
+    "GaussianPatches",
+    "MaxwellError",
+    "Parameter",
+    "Response",
+    "problem_from",
+]

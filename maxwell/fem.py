@@ -1,0 +1,145 @@
+"""Nédélec elements on tetrahedra: constant parts of the system, and mass matrices of a varying coefficient.
+
+DOLFINx assembles what stays the same for every sample.  What changes, the mass matrix weighted by the change
+of conductivity, is summed here from tabulated basis functions, on the changed cells only: the coefficient
+is then taken at quadrature points (a cell average would cost most of the accuracy of degree 2), and the same
+tables give fields inside cells for the Jacobian.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from maxwell.fenicsx import PETSc, basix, fem, ufl
+from maxwell.fenicsx import mesh as meshes
+
+QUADRATURE_DEGREE = 6
+"""Degree of the rule for the conductivity: exact for the basis of degree 2 times a quadratic coefficient."""
+
+PATCH_QUADRATURE_DEGREE = 12
+"""Degree of the rule for the Gaussian patches, whose deviation may be half a facet."""
+
+
+class NedelecSpace:
+    """First-kind Nédélec (N1curl) space of a degree on an affine tetrahedral mesh held by one process.
+
+    degree : 1 (6 functions a cell) or 2 (20).  Order in H(curl) and in L2 equals the degree.
+    """
+
+    def __init__(self, mesh, degree: int):
+        self.mesh = mesh
+        self.degree = degree
+        self.space = fem.functionspace(mesh, ("N1curl", degree))
+        self.dofs = self.space.dofmap.index_map.size_global
+        self.cell_dofs = self.space.dofmap.list  # (cells, functions)
+        mesh.topology.create_entity_permutations()
+        self._orientation = mesh.topology.get_cell_permutation_info()
+
+    @cached_property
+    def _corners(self):
+        return self.mesh.geometry.x[self.mesh.geometry.dofmaps[0]]  # (cells, 4, 3)
+
+    def tabulate(self, cells: np.ndarray) -> "CellTables":
+        """Basis functions, points and weights of the quadrature rule on some cells."""
+        points, weights = basix.make_quadrature(basix.CellType.tetrahedron, QUADRATURE_DEGREE)
+        corners = self._corners[cells]
+        jacobian = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)  # (c, 3, 3), columns are edges
+        x = corners[:, :1] + np.einsum("cij,qj->cqi", jacobian, points)
+        element = self.space.element
+        reference = element.basix_element.tabulate(0, points)[0]  # (q, functions, 3)
+        functions = reference.shape[1]
+        # T acts on the function axis and depends on the cell's orientation alone: apply it to the identity
+        # once for each orientation that occurs, rather than to every cell's table.
+        kinds, which = np.unique(self._orientation[cells], return_inverse=True)
+        oriented = np.empty((len(kinds), *reference.shape))
+        for k, kind in enumerate(kinds):
+            transform = np.eye(functions)
+            element.T_apply(transform.ravel(), np.array([kind], dtype=np.uint32), functions)
+            oriented[k] = np.einsum("fg,qgi->qfi", transform, reference)
+        inverse = np.linalg.inv(jacobian)  # covariant Piola map: φ = J^{-T} φ_ref
+        basis = np.matmul(oriented[which], inverse[:, None])
+        volume = np.abs(np.linalg.det(jacobian))
+        return CellTables(cells, self.cell_dofs[cells], x, volume[:, None] * weights, basis)
+
+    def cells_in(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Cells whose bounding box meets the box [low, high], in ascending order."""
+        below, above = self._corners.min(axis=1), self._corners.max(axis=1)
+        return np.flatnonzero((below <= high).all(axis=1) & (above >= low).all(axis=1))
+
+    def assemble(self, form) -> sp.csr_array:
+        """Assemble a bilinear UFL form (test function conjugated) into CSR with sorted columns."""
+        matrix = fem.assemble_matrix(fem.form(form, dtype=PETSc.ScalarType))
+        matrix.scatter_reverse()
+        csr = sp.csr_array(matrix.to_scipy())
+        csr.sort_indices()
+        return csr
+
+    def patch_functionals(self, survey) -> np.ndarray:
+        """Functionals ∫_top g̃ p·v of every patch of a survey, (dofs, K) real."""
+        mesh = self.mesh
+        facets = meshes.locate_entities_boundary(mesh, 2, lambda x: np.isclose(x[2], 1.0))
+        tags = meshes.meshtags(mesh, 2, np.sort(facets), np.ones(len(facets), dtype=np.int32))
+        top = ufl.Measure(
+            "ds", mesh, subdomain_data=tags, metadata={"quadrature_degree": PATCH_QUADRATURE_DEGREE}
+        )
+        v = ufl.TestFunction(self.space)
+        centre = fem.Constant(mesh, np.zeros(2, dtype=PETSc.ScalarType))
+        direction = fem.Constant(mesh, np.zeros(3, dtype=PETSc.ScalarType))
+        deviation = fem.Constant(mesh, PETSc.ScalarType(survey.deviation))
+        x = ufl.SpatialCoordinate(mesh)
+        radius2 = (x[0] - centre[0]) ** 2 + (x[1] - centre[1]) ** 2
+        form = fem.form(ufl.inner(direction * ufl.exp(-radius2 / (2 * deviation**2)), v) * top(1))
+        columns = np.empty((self.dofs, survey.size))
+        for k, (c, p) in enumerate(zip(survey.centres, survey.directions, strict=True)):
+            centre.value[:] = c
+            direction.value[:] = p
+            columns[:, k] = fem.assemble_vector(form).array.real / survey.mass(c)
+        return columns
+
+
+@dataclass(frozen=True)
+class CellTables:
+    """Quadrature tables on some cells.
+
+    cells (c,) : numbers of the cells.  dofs (c, f) : their unknowns.
+    points (c, q, 3) : quadrature points in m.  weights (c, q) : weights times |det J|.
+    basis (c, q, f, 3) : physical basis functions, oriented as the unknowns are.
+    """
+
+    cells: np.ndarray
+    dofs: np.ndarray
+    points: np.ndarray
+    weights: np.ndarray
+    basis: np.ndarray
+
+    def __getitem__(self, keep) -> "CellTables":
+        return CellTables(
+            self.cells[keep], self.dofs[keep], self.points[keep], self.weights[keep], self.basis[keep]
+        )
+
+    def mass(self, coefficient: np.ndarray) -> np.ndarray:
+        """Element matrices ∫ s φ_i·φ_j of a real coefficient s (c, q): (c, f, f)."""
+        c, q, f, _ = self.basis.shape
+        functions = self.basis.transpose(0, 2, 1, 3).reshape(c, f, 3 * q)
+        weighted = functions * np.repeat(self.weights * coefficient, 3, axis=1)[:, None]
+        return np.matmul(weighted, functions.transpose(0, 2, 1))
+
+    def field(self, solution: np.ndarray) -> np.ndarray:
+        """Fields (c, q, 3, k) at the quadrature points from unknowns (dofs, k)."""
+        c, q, f, _ = self.basis.shape
+        functions = self.basis.transpose(0, 1, 3, 2).reshape(c, 3 * q, f)
+        return np.matmul(functions, solution[self.dofs]).reshape(c, q, 3, -1)
+
+
+def scatter_map(pattern: sp.csr_array, dofs: np.ndarray) -> np.ndarray:
+    """Where each entry of element matrices goes in the values of a CSR matrix: (c, f, f) positions.
+
+    pattern : CSR with sorted columns that contains every pair of unknowns of a cell.  dofs : (c, f).
+    """
+    n = pattern.shape[0]
+    rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(pattern.indptr))
+    keys = rows * n + pattern.indices
+    wanted = dofs[:, :, None].astype(np.int64) * n + dofs[:, None, :]
+    return np.searchsorted(keys, wanted)

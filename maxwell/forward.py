@@ -1,0 +1,57 @@
+"""The contract of a discretised forward map, whatever its physics."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Response:
+    """What one solve gives.
+
+    observation (m,) : complex data in SI.
+    info : how it was had. Keys: `dofs`, `residual` (relative, of the linear solves), `reciprocity`
+        (max |D − Dᵀ| / max |D| of the data matrix), `solves` (right-hand sides), `seconds`, `method`.
+    """
+
+    observation: np.ndarray
+    info: dict = field(default_factory=dict)
+
+
+class ForwardMap(ABC):
+    """A discretised map F from p real unknowns θ to m complex observations d.
+
+        d = F(θ),    J = ∂F/∂θ  (m, p),    jvp: v ↦ J v,    vjp: w ↦ Re(Jᴴ w)
+
+    The spaces carry the inner product Re⟨·,·⟩, so Re⟨J v, w⟩ = ⟨v, vjp(w)⟩: vjp is the gradient of
+    Re⟨w, F(θ)⟩.  Subclasses give `solve` and `linearise`; everything else follows.
+    """
+
+    @abstractmethod
+    def solve(self, theta) -> Response:
+        """F(θ) for one θ (p,), with its trace."""
+
+    @abstractmethod
+    def linearise(self, theta) -> tuple[np.ndarray, np.ndarray]:
+        """F(θ) (m,) and the exact Jacobian of the discrete map (m, p), from one factorisation."""
+
+    def __call__(self, theta) -> np.ndarray:
+        """F(θ): (p,) → (m,) complex128."""
+        return self.solve(theta).observation
+
+    def batch(self, thetas) -> np.ndarray:
+        """F of each row: (n, p) → (n, m) complex128."""
+        return np.stack([self(theta) for theta in thetas])
+
+    def jacobian(self, theta) -> np.ndarray:
+        """J(θ), (m, p) complex128."""
+        return self.linearise(theta)[1]
+
+    def jvp(self, theta, direction) -> np.ndarray:
+        """J(θ) v for v (p,): (m,) complex128."""
+        return self.jacobian(theta) @ np.asarray(direction)
+
+    def vjp(self, theta, covector) -> np.ndarray:
+        """Re(J(θ)ᴴ w) for w (m,) complex: (p,) float64."""
+        return (self.jacobian(theta).conj().T @ np.asarray(covector)).real

@@ -1,0 +1,64 @@
+"""Prior distributions of the unknowns, sampled from a Generator that the caller passes in."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from maxwell.errors import MaxwellError
+
+Interval = tuple[float, float]
+
+ATTEMPTS = 10_000
+"""Draws of a set of balls before the prior is declared impossible (each is microseconds)."""
+
+
+@dataclass(frozen=True)
+class BallPrior:
+    """Independent uniform balls: centre, radius, size of the log-contrast, with a random sign.
+
+    Several balls do not overlap (|c_i − c_j| ≥ R_i + R_j, by rejection) and are sorted by x, for
+    otherwise exchanging two balls would give the same data and the inverse map two values.
+
+    x, y, z : intervals of the centre in m.  radius : interval in m.  contrast : interval of |q|.
+
+    The default lies inside the region of interest of `Conductivity`, transition included.
+    """
+
+    x: Interval = (0.36, 0.64)
+    y: Interval = (0.36, 0.64)
+    z: Interval = (0.50, 0.78)
+    radius: Interval = (0.07, 0.13)
+    contrast: Interval = (0.5, 2.0)
+    count: int = field(default=1, kw_only=True)
+    kind: Literal["ball_prior"] = field(default="ball_prior", kw_only=True, repr=False)
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self):
+        for name in ("x", "y", "z", "radius", "contrast"):
+            interval = tuple(getattr(self, name))
+            object.__setattr__(self, name, interval)
+            if len(interval) != 2 or not np.isfinite(interval).all() or interval[0] >= interval[1]:
+                raise MaxwellError(f"BallPrior: {name} is {interval}; expected (low, high) with low < high.")
+        for name in ("radius", "contrast"):
+            if getattr(self, name)[0] <= 0:
+                raise MaxwellError(f"BallPrior: {name} is {getattr(self, name)}; expected positive bounds.")
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Draw `size` unknowns θ; returns (size, 5·count) float64."""
+        return np.stack([self._draw(rng) for _ in range(size)]) if size else np.empty((0, 5 * self.count))
+
+    def _draw(self, rng):
+        low, high = np.array([self.x, self.y, self.z, self.radius, self.contrast]).T
+        for _ in range(ATTEMPTS):
+            balls = rng.uniform(low, high, (self.count, 5))
+            balls[:, 4] *= rng.choice([-1.0, 1.0], self.count)
+            gaps = np.linalg.norm(balls[:, None, :3] - balls[None, :, :3], axis=-1)
+            touching = gaps < balls[:, None, 3] + balls[None, :, 3]
+            if not touching[np.triu_indices(self.count, 1)].any():
+                return balls[np.argsort(balls[:, 0])].ravel()
+        raise MaxwellError(
+            f"BallPrior: {self.count} balls of radius {self.radius} m found no place without overlap in "
+            f"{ATTEMPTS} draws; ask for fewer or smaller balls or a larger box of centres."
+        )

@@ -1,0 +1,71 @@
+"""Where currents are injected and fields are measured."""
+
+from dataclasses import dataclass, field
+from math import erf, sqrt
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from maxwell.errors import MaxwellError
+
+
+@dataclass(frozen=True)
+class GaussianPatches:
+    """A square array of tangential Gaussian patches on the top face z = 1 m; sources and receivers alike.
+
+    Patch k has the density g̃ = g/∫_top g, g = exp(−|x − x_k|²/2s²), and a direction p along x or y.
+    As a source it is a surface current g̃ p of unit moment (1 A·m); as a receiver it measures
+    ∫_top g̃ p·E in V/m.  Every source is recorded at every receiver, so the data are a square matrix,
+    flattened source-major: entry s·K + r is source s at receiver r, with K = 2·side².
+    Reciprocity makes that matrix symmetric.
+
+    side : patches along one edge.  first, last : coordinates of the outermost centres in m.
+    deviation : s in m.
+    """
+
+    side: int = 4
+    first: float = 0.2
+    last: float = 0.8
+    deviation: float = 0.08
+    kind: Literal["gaussian_patches"] = field(default="gaussian_patches", kw_only=True, repr=False)
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self):
+        if self.side < 1:
+            raise MaxwellError(f"GaussianPatches: side is {self.side}; expected at least 1.")
+        if not 0 <= self.first <= self.last <= 1:
+            raise MaxwellError(
+                f"GaussianPatches: centres run from {self.first} to {self.last} m; "
+                "expected 0 <= first <= last <= 1."
+            )
+        if not self.deviation > 0:
+            raise MaxwellError(f"GaussianPatches: deviation is {self.deviation} m; expected it positive.")
+
+    @property
+    def size(self) -> int:
+        """K, the number of patches counted with their directions."""
+        return 2 * self.side**2
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Centres in the top plane (K, 2) in m; patches k and k + K/2 share a centre."""
+        line = np.linspace(self.first, self.last, self.side)
+        grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+        return np.concatenate([grid, grid])
+
+    @property
+    def directions(self) -> np.ndarray:
+        """Unit vectors p (K, 3): the first half along x, the second along y."""
+        return np.repeat(np.eye(3)[:2], self.side**2, axis=0)
+
+    def mass(self, centre) -> float:
+        """∫_top g in m², exactly (a product of two error functions)."""
+        s = self.deviation * sqrt(2)
+        edge = [erf((1 - c) / s) + erf(c / s) for c in centre]
+        return float(np.prod(edge) * (sqrt(np.pi) / 2 * s) ** 2)
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Source and receiver number of every observation, each (K²,)."""
+        source, receiver = np.divmod(np.arange(self.size**2), self.size)
+        return {"source": source, "receiver": receiver}
