@@ -1,0 +1,126 @@
+"""Where samples are computed: local worker processes behind the standard ``Executor`` interface.
+
+``generate`` asks of an executor only ``submit``, so ``mpi4py.futures`` or a Dask client's executor can
+stand in for :func:`local`.
+"""
+
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.context
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+
+import threadpoolctl
+
+from data.errors import DataError
+
+# The unit of parallelism is the sample: a threaded BLAS in each of several workers only costs time, and
+# its sums would depend on the number of threads.
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    ),
+    "1",
+)
+
+
+def usable_cores() -> int:
+    """Cores this process may use; the default number of workers."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def local(workers: int) -> Iterator[Executor]:
+    """An executor of spawned processes, one BLAS thread each.
+
+    Processes start one by one as tasks are submitted, so a first task whose result is awaited has the
+    first process to itself: that is how kernels are compiled once before the others need them.
+
+    If the block is left by an exception, Ctrl-C included, unfinished tasks are dropped and the workers
+    killed at once. Workers ignore Ctrl-C themselves, and end when this process ends however it ends.
+    """
+    if workers < 1:
+        raise DataError(f"workers: expected at least 1, given {workers}.")
+    context = _Context()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    try:
+        yield pool
+    except BaseException:
+        for process in context.started:
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def limit_threads() -> None:
+    """Hold the numeric libraries loaded so far to one thread, whatever the environment said."""
+    threadpoolctl.threadpool_limits(1)
+
+
+class _Worker(multiprocessing.context.SpawnProcess):
+    def start(self) -> None:
+        with _birth():
+            super().start()
+
+
+class _Context(multiprocessing.context.SpawnContext):
+    """The spawn context, except that its processes are :class:`_Worker` and it remembers them."""
+
+    def __init__(self):
+        super().__init__()
+        self.started: list[_Worker] = []
+
+    def Process(self, *args, **kwargs) -> _Worker:
+        worker = _Worker(*args, **kwargs)
+        self.started.append(worker)
+        return worker
+
+
+@contextmanager
+def _birth() -> Iterator[None]:
+    """What a worker inherits at birth and this process must not keep.
+
+    One thread, set before numpy is imported. Ctrl-C blocked, so that it stops neither a worker nor the
+    compiler that a worker may be running, but only us. And no main module: a worker runs functions of
+    this package alone, so a caller's script need not be importable nor have a main guard.
+    """
+    resource_tracker.ensure_running()  # else the spawn starts it, and that unblocks Ctrl-C again
+    environment = {name: os.environ.get(name) for name in _ONE_THREAD}
+    main = sys.modules["__main__"]
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        os.environ.update(_ONE_THREAD)
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for name, value in environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _begin() -> None:
+    """First thing in a worker: watch the parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,252 @@
+"""From a recipe to a data set: plan what is missing, compute it in workers, write it here.
+
+Workers compute and this process alone writes, so nothing writes to the folder once it is dead. The plan
+is "wanted minus done", so a run that was stopped, however roughly, is continued by running it again.
+Sample i depends on the recipe and i alone, so the workers' number and order change no bit.
+"""
+
+import functools
+import json
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import maxwell
+from data import executors, provenance, reader, schema, seeds
+from data import recipe as recipes
+from data.errors import DataError
+from data.progress import Progress, Watcher
+from data.recipe import Recipe, canonical
+from data.store import Folder, Shard, shards_of
+
+_LOOK_AHEAD = 2  # shards a worker that are submitted and not yet written: bounds the memory
+
+
+def generate(
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    workers: int | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Watcher | None = None,
+) -> reader.Dataset:
+    """Generate the data set of a recipe into the folder ``out``, or what is still missing of it.
+
+    recipe: a TOML file, the name of a recipe that comes with the package, or a :class:`Recipe`.
+    workers: processes; by default one for each core that may be used.
+    overrides: config path -> value, such as ``{"splits.train.samples": 20}``; for a file or name only.
+    progress: called with a :class:`Progress` at the start, after each shard and at the end.
+
+    Cost: one solve a sample; in each worker the memory of one or two discretisations; here that of a few
+    shards. Finished shards survive Ctrl-C, a kill, a full disk and a failed sample.
+
+    Raises :class:`DataError` for a faulty recipe, a folder that holds another data set or is being
+    written by another process, a sample that cannot be solved, a worker that died, a disk that refuses.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = recipes.load(recipe, overrides)
+    elif overrides:
+        raise DataError(
+            "overrides: go with a recipe's file or name, not with a Recipe; give them to recipe.load."
+        )
+    folder, problem = Folder(out), maxwell.problem_from(recipe.problem)
+    try:
+        if not folder.has_manifest() or _missing(folder, _agreed(folder, recipe).recipe):
+            with folder.writing():
+                manifest = _start(folder, recipe, problem)
+                _fill(folder, manifest, workers, progress or (lambda event: None))
+    except OSError as error:
+        raise DataError(
+            f"{folder.path}: cannot be written ({error.strerror or error}); make room or give another "
+            "folder, then run the same command again: finished shards are kept."
+        ) from error
+    return reader.open(folder.path)
+
+
+# -- the plan -------------------------------------------------------------------------------------------
+
+
+def _start(folder: Folder, recipe: Recipe, problem: Any) -> schema.Manifest:
+    """The folder's manifest, written now if the folder is new."""
+    if folder.has_manifest():
+        return _agreed(folder, recipe)
+    labels = {name: [int(v) for v in values] for name, values in problem.observation_labels().items()}
+    manifest = schema.Manifest(
+        digest=recipe.digest,
+        recipe=recipe,
+        parameters=[{"name": p.name, "unit": p.unit} for p in problem.parameters],
+        observations={"unit": problem.observation_unit, "labels": labels},
+        provenance=provenance.collect(),
+    )
+    folder.write_manifest(manifest)
+    return manifest
+
+
+def _agreed(folder: Folder, recipe: Recipe) -> schema.Manifest:
+    """The manifest of a folder that was started from this recipe; :class:`DataError` if it was not.
+
+    The folder's own shard size stays: it changes no sample. So do its labels (a declared inverse crime).
+    """
+    manifest = folder.read_manifest()
+    if manifest.digest != recipe.digest:
+        difference = next(_differences(manifest.recipe.numbers, recipe.numbers, ""))
+        raise DataError(
+            f"{folder.path}: holds the data set of another recipe ({difference}); give another folder, or "
+            "that recipe."
+        )
+    return manifest
+
+
+def _differences(there: Any, here: Any, path: str) -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in [*there, *(k for k in here if k not in there)]:
+            yield from _differences(there.get(key), here.get(key), f"{path}.{key}".removeprefix("."))
+    elif there != here:
+        yield f"{path} is {_told(there)} there and {_told(here)} here"
+
+
+def _told(value: Any) -> str:
+    return "absent" if value is None else canonical(value)
+
+
+def _missing(folder: Folder, recipe: Recipe) -> list[Shard]:
+    """The shards to compute; those of the finest mesh first, so that no long task is left for the end."""
+    meshes = {canonical(s.mesh): s.mesh for s in recipe.splits.values()}
+    cost = {key: mesh.get("cells", 0) * mesh.get("degree", 1) for key, mesh in meshes.items()}
+    splits = sorted(recipe.splits, key=lambda name: (-cost[k := canonical(recipe.splits[name].mesh)], k))
+    return [shard for name in splits for shard in shards_of(recipe, name) if not folder.has(shard)]
+
+
+# -- the run --------------------------------------------------------------------------------------------
+
+
+def _fill(folder: Folder, manifest: schema.Manifest, workers: int | None, watch: Watcher) -> None:
+    recipe, todo = manifest.recipe, _missing(folder, manifest.recipe)
+    if not todo:
+        return
+    if workers is None:
+        workers = executors.usable_cores()
+    total = sum(split.samples for split in recipe.splits.values())
+    kept = done = total - sum(map(len, todo))
+    origin = provenance.collect()
+    try:
+        with executors.local(min(workers, len(todo))) as executor:
+            watch(Progress("prepare", done, total, kept, 0.0))
+            _prepare(executor, recipe, {shard.split for shard in todo})
+            began = time.perf_counter()
+            watch(Progress("solve", done, total, kept, 0.0))
+            for shard, arrays in _results(executor, recipe, todo, _LOOK_AHEAD * workers):
+                folder.write_shard(manifest, shard, arrays, origin)
+                done += len(shard)
+                watch(Progress("solve", done, total, kept, time.perf_counter() - began))
+    except BrokenExecutor:
+        raise DataError(
+            f"{folder.path}: a worker process died, often for want of memory; {done} of {total} samples are "
+            "kept: run the same command again to continue, perhaps with fewer workers."
+        ) from None
+
+
+def _prepare(executor: Executor, recipe: Recipe, splits: set[str]) -> None:
+    """Build each mesh's forward map once in the first worker: its kernels are then compiled for all.
+
+    Compiling them in several processes at once would run into the short patience of the kernel cache's lock.
+    """
+    problem = canonical(recipe.problem)
+    for mesh in sorted({canonical(recipe.splits[name].mesh) for name in splits}):
+        executor.submit(_discretise, problem, mesh).result()
+
+
+def _results(
+    executor: Executor, recipe: Recipe, todo: list[Shard], look_ahead: int
+) -> Iterator[tuple[Shard, dict[str, np.ndarray]]]:
+    """Each shard with its arrays, as they finish; never more than ``look_ahead`` under way."""
+    waiting = iter(todo)
+    under_way: dict[Future, Shard] = {}
+    while True:
+        for shard in islice(waiting, look_ahead - len(under_way)):
+            under_way[executor.submit(_solve, _Task.of(recipe, shard))] = shard
+        if not under_way:
+            return
+        for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+            yield under_way.pop(future), future.result()
+
+
+# -- in the workers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One shard to compute, as plain data."""
+
+    problem: str  # canonical JSON
+    mesh: str  # canonical JSON
+    seed: int
+    split: str
+    parameters_of: str
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, shard: Shard) -> "_Task":
+        mesh = canonical(recipe.splits[shard.split].mesh)
+        source = recipe.parameters_of(shard.split)
+        return cls(canonical(recipe.problem), mesh, recipe.seed, shard.split, source, shard.start, shard.stop)
+
+
+def _solve(task: _Task) -> dict[str, np.ndarray]:
+    """The arrays of one shard."""
+    forward = _forward_map(task.problem, task.mesh)
+    prior = _problem(task.problem).prior
+    rows = []
+    for index in range(task.start, task.stop):
+        seed = seeds.sample_seed(task.seed, task.split, index)
+        parameter_seed = seeds.sample_seed(task.seed, task.parameters_of, index)
+        try:
+            theta = prior.sample(seeds.parameter_stream(parameter_seed), 1)[0]
+            response = forward.solve(theta)
+            if not np.isfinite(response.observation).all():
+                raise ArithmeticError("an observation is not finite")
+        except Exception as error:
+            raise DataError(
+                f"sample {index} of split {task.split} (seed {parameter_seed}) cannot be solved: "
+                f"{type(error).__name__}: {str(error).rstrip('.')}; finished shards are kept."
+            ) from None
+        traced = {name: response.info[name] for name in ("residual", "reciprocity", "seconds", "dofs")}
+        rows.append(
+            {
+                "parameters": theta,
+                "observations": response.observation,
+                "seed": seed,
+                "parameter_seed": parameter_seed,
+            }
+            | traced
+        )
+    return {
+        array.name: np.stack([np.asarray(row[array.name], dtype=array.dtype) for row in rows])
+        for array in schema.ARRAYS
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _problem(problem: str) -> Any:
+    return maxwell.problem_from(json.loads(problem))
+
+
+@functools.lru_cache(maxsize=2)  # shards come mesh by mesh; a third discretisation would only hold memory
+def _forward_map(problem: str, mesh: str) -> Any:
+    try:
+        forward = _problem(problem).discretise(**json.loads(mesh))
+    except maxwell.MaxwellError as error:
+        raise DataError(f"mesh {mesh}: {error}") from None
+    executors.limit_threads()
+    return forward
+
+
+def _discretise(problem: str, mesh: str) -> None:
+    _forward_map(problem, mesh)

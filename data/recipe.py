@@ -1,0 +1,265 @@
+"""A recipe: the TOML file that says which data set to make, checked in full before any work begins.
+
+::
+
+    seed = 2026
+    [problem]                     # handed to maxwell.problem_from
+    kind = "conductivity"
+    frequency = 23.9e6            # Hz
+    background = 0.0425           # S/m
+    parametrisation = { kind = "balls", count = 1 }
+    [mesh]                        # keyword arguments of problem.discretise, for splits that name no mesh
+    cells = 6
+    degree = 2
+    [store]
+    shard = 20                    # samples a file
+    [splits.train]                # every data set has this split: it sets the noise level
+    samples = 500
+    [splits.test]                 # a finer mesh than the training mesh: no inverse crime
+    samples = 100
+    mesh = { cells = 8, degree = 2 }
+    [splits.test_inverse_crime]   # the parameters of another split again, on the training mesh
+    samples = 100
+    same_parameters_as = "test"
+    inverse_crime = true          # declared, so it becomes a label and not a warning
+
+What is left out is filled in on reading, by the problem's and the discretisation's own defaults, so
+that a recipe that spells out a default and one that omits it are the same recipe.
+"""
+
+import difflib
+import hashlib
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+
+import maxwell
+from data.errors import DataError
+from data.seeds import split_key
+
+Mesh = dict[str, bool | int | float | str]  # keyword arguments of problem.discretise
+SHIPPED = Path(__file__).with_name("recipes")  # the recipes that come with the package
+
+
+class _Spec(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Split(_Spec):
+    """One named set of samples."""
+
+    samples: Annotated[int, pydantic.Field(ge=1, le=10**9)]
+    mesh: Mesh | None = None  #: ``None``: the recipe's mesh
+    same_parameters_as: str | None = None  #: the split whose parameters are used again
+    inverse_crime: bool = False  #: declares that the split is meant to share the training mesh
+
+
+class Store(_Spec):
+    """How the samples are laid out in files; it changes no number."""
+
+    shard: Annotated[int, pydantic.Field(ge=1, le=10**6)] = 20  #: samples a file
+
+
+class Recipe(_Spec):
+    """What to generate. Made by :func:`load` or :func:`parse`, which also fill in every default."""
+
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**64)] = 0
+    problem: dict[str, Any]
+    mesh: Mesh = {}
+    store: Store = Store()
+    splits: dict[str, Split]
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """All that determines the numbers of the data set, and nothing else.
+
+        The size of a shard (it changes files, not samples), a declared inverse crime (a label) and the
+        mesh that no split uses are left out.
+        """
+        splits = {
+            name: {"samples": s.samples, "mesh": s.mesh, "same_parameters_as": s.same_parameters_as}
+            for name, s in self.splits.items()
+        }
+        return {"seed": self.seed, "problem": self.problem, "splits": splits}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of :attr:`numbers` as canonical JSON: two recipes with one digest make one data set."""
+        return hashlib.sha256(canonical(self.numbers).encode()).hexdigest()
+
+    @property
+    def training_mesh(self) -> Mesh:
+        """The mesh of the split ``train``."""
+        return self.splits["train"].mesh
+
+    def parameters_of(self, split: str) -> str:
+        """The split whose seeds give the parameters of ``split``."""
+        return self.splits[split].same_parameters_as or split
+
+    def undeclared_inverse_crimes(self) -> list[str]:
+        """Splits for evaluation that share the training mesh although the recipe does not say so."""
+        return [
+            name
+            for name, s in self.splits.items()
+            if name not in ("train", "valid") and s.mesh == self.training_mesh and not s.inverse_crime
+        ]
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of plain data: sorted keys, no spaces, shortest floats, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe.
+
+    ``path`` is a TOML file or the name of a recipe that comes with the package (``"demo"``).
+    ``overrides`` maps config paths to values, as in ``{"splits.train.samples": 20}``.
+
+    Raises :class:`DataError` for a missing or broken file, an unknown key, a wrong type and anything
+    that the problem or its discretisation refuses, naming the file and the config path.
+    """
+    file = _locate(path)
+    try:
+        mapping = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); give a readable TOML file.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: is not UTF-8 text, as a TOML recipe must be.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{file}: is not valid TOML: {str(error).rstrip('.')}.") from None
+    return parse(_override(mapping, overrides or {}), str(file))
+
+
+def parse(mapping: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Check a recipe given as plain data and fill in its defaults; ``source`` opens every message."""
+    try:
+        recipe = Recipe.model_validate(dict(mapping))
+        _check_splits(recipe)
+        return _resolve(recipe)
+    except pydantic.ValidationError as error:
+        raise DataError(f"{source}: {_sentence(error)}.") from None
+    except (DataError, maxwell.MaxwellError) as error:
+        raise DataError(f"{source}: {error}") from None
+
+
+def _locate(path: str | Path) -> Path:
+    file, shipped = Path(path), {f.stem: f for f in sorted(SHIPPED.glob("*.toml"))}
+    if not file.exists() and str(path) in shipped:
+        return shipped[str(path)]
+    if not file.exists():
+        raise DataError(f"{file}: no such recipe; give a TOML file or one of {', '.join(shipped)}.")
+    return file
+
+
+def _override(mapping: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    for path, value in overrides.items():
+        *parents, last = path.split(".")
+        table = mapping
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise DataError(f"override {path}: {parent} is a value, not a table; give its own path.")
+        table[last] = value
+    return mapping
+
+
+def _check_splits(recipe: Recipe) -> None:
+    keys: dict[int, str] = {}
+    for name, split in recipe.splits.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise DataError(
+                f"splits.{name}: a split's name is letters, digits and _, and begins with a letter."
+            )
+        twin = keys.setdefault(split_key(name), name)
+        if twin != name:
+            raise DataError(
+                f"splits.{name}: has the same seeds as splits.{twin} by an accident of the name; "
+                "choose another name."
+            )
+        if (other := split.same_parameters_as) is None:
+            continue
+        where = f"splits.{name}.same_parameters_as"
+        others = [n for n, s in recipe.splits.items() if n != name and s.same_parameters_as is None]
+        if other not in others:
+            raise DataError(
+                f"{where}: expected a split with parameters of its own, {_choice(other, others)}."
+            )
+        if recipe.splits[other].samples < split.samples:
+            raise DataError(
+                f"{where}: {other} has {recipe.splits[other].samples} samples, fewer than the "
+                f"{split.samples} of {name}; ask for no more than there are."
+            )
+    if "train" not in recipe.splits:
+        raise DataError(
+            "splits: there is no split named train, which sets the noise level; add [splits.train]."
+        )
+
+
+def _resolve(recipe: Recipe) -> Recipe:
+    problem = maxwell.problem_from(recipe.problem, where="problem")
+    mesh = _full_mesh(problem, recipe.mesh, "mesh")
+    splits = {}
+    for name, split in recipe.splits.items():
+        own = mesh if split.mesh is None else _full_mesh(problem, split.mesh, f"splits.{name}.mesh")
+        splits[name] = split.model_copy(update={"mesh": own})
+    for name, split in splits.items():
+        if split.inverse_crime and split.mesh != splits["train"].mesh:
+            raise DataError(
+                f"splits.{name}.inverse_crime: declared, but its mesh differs from that of "
+                "splits.train; remove the declaration or the mesh."
+            )
+    spec = json.loads(canonical(problem.spec()))  # as it will be read back: lists for tuples
+    return recipe.model_copy(update={"problem": spec, "mesh": mesh, "splits": splits})
+
+
+def _full_mesh(problem: Any, mesh: Mesh, where: str) -> Mesh:
+    """The keyword arguments of ``problem.discretise``, checked by name, with its defaults filled in."""
+    signature = inspect.signature(problem.discretise)
+    for key in mesh:
+        if key not in signature.parameters:
+            raise DataError(f"{where}.{key}: unknown key; expected {_choice(key, signature.parameters)}.")
+    try:
+        bound = signature.bind(**mesh)
+    except TypeError as error:
+        raise DataError(f"{where}: {error}.") from None
+    bound.apply_defaults()
+    full = {}
+    for key, value in bound.arguments.items():
+        whole = type(value) is int and isinstance(signature.parameters[key].default, float)
+        full[key] = float(value) if whole else value  # 0 and 0.0 are one mesh
+    return full
+
+
+def _sentence(error: pydantic.ValidationError) -> str:
+    """The first finding, an unknown key before all others: the rest often follows from it."""
+    findings = sorted(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
+    finding, more = findings[0], len(findings) - 1
+    path = tuple(str(part) for part in finding["loc"])
+    if finding["type"] == "extra_forbidden":
+        expected = {1: Recipe, 2: Store}.get(len(path), Split).model_fields
+        what = f"unknown key; expected {_choice(path[-1], expected)}"
+    elif finding["type"] == "missing":
+        what = "missing; add it to the recipe"
+    else:
+        expectation = finding["msg"].removeprefix("Input ").removeprefix("should be ")
+        what = f"expected {expectation}, given {_shortened(repr(finding['input']))}"
+    return f"{'.'.join(path)}: {what}" + (f" (and {more} more)" if more else "")
+
+
+def _choice(given: str, expected: Iterable[str]) -> str:
+    names = list(expected)
+    near = difflib.get_close_matches(given, names, n=1)
+    return f"one of {', '.join(names)}" + (
+        f" (did you mean {near[0]}?)" if near else f", given {_shortened(given)}"
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

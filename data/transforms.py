@@ -1,0 +1,165 @@
+"""Between physics and networks: complex observations to real features, parameters to unit scale.
+
+This is the one place where complex becomes real. Everything here is fitted on the training split alone,
+which the caller passes, and stored with the model as plain arrays (``state``, ``from_state``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from data.errors import DataError
+
+
+def realify(observations: np.ndarray) -> np.ndarray:
+    """(n, m) complex -> (n, 2m) real, ``[Re, Im]``: an isometry for the inner product Re⟨·,·⟩."""
+    return np.concatenate([observations.real, observations.imag], axis=1)
+
+
+def complexify(features: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`realify`."""
+    real, imaginary = np.split(features, 2, axis=1)
+    return real + 1j * imaginary
+
+
+@dataclass(frozen=True, eq=False)
+class Compression:
+    """Observations (n, m) complex -> k real features of zero mean, unit variance and no correlation.
+
+    ::
+
+        z = (realify(d) − mean) · directions / scale
+
+    with orthonormal ``directions``: the leading right singular vectors of the centred training data, which
+    are their principal components. Fitting costs one SVD, O(n m min(n, m)) operations.
+
+    Not for weights on data of very different noise: every component is scaled to unit variance, so those
+    beyond the noise level are mostly noise; keep no more components than rise above it.
+    """
+
+    mean: np.ndarray  #: (2m,)
+    directions: np.ndarray  #: (2m, k), orthonormal columns
+    scale: np.ndarray  #: (k,), standard deviation of each component over the training samples
+    total: np.ndarray  #: (), variance of the training data, all components together
+
+    @classmethod
+    def fit(cls, observations: np.ndarray, components: int) -> "Compression":
+        """From training observations (n, m); ``components`` is k, at most the rank of the centred data."""
+        data = realify(_checked("observations", observations, complex))
+        if components < 1:
+            raise DataError(f"components: expected at least 1, given {components}.")
+        mean = data.mean(axis=0)
+        factor = data - mean
+        total = np.sum(factor**2) / len(data)
+        if len(factor) > factor.shape[1]:
+            factor = np.linalg.qr(factor, mode="r")  # the same singular values and directions
+        _, singular, right = np.linalg.svd(factor, full_matrices=False)
+        rank = int(np.sum(singular > max(data.shape) * np.finfo(float).eps * singular[0]))
+        if components > rank:
+            raise DataError(
+                f"components: {len(data)} observations span {rank} independent directions, given "
+                f"{components}; ask for no more than there are."
+            )
+        directions = right[:components].T
+        peak = directions[np.abs(directions).argmax(axis=0), np.arange(components)]
+        directions = directions * np.sign(peak)  # an SVD leaves the signs open
+        return cls(mean, directions, singular[:components] / np.sqrt(len(data)), np.asarray(total))
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """(n, m) complex -> (n, k) float64."""
+        data = realify(_checked("observations", observations, complex, len(self.mean) // 2))
+        return (data - self.mean) @ self.directions / self.scale
+
+    def inverse(self, features: np.ndarray) -> np.ndarray:
+        """(n, k) -> (n, m) complex: the observations nearest to the originals that k components allow."""
+        features = _checked("features", features, float, len(self.scale))
+        return complexify(features * self.scale @ self.directions.T + self.mean)
+
+    @property
+    def components(self) -> int:
+        """Number k of features."""
+        return len(self.scale)
+
+    @property
+    def explained(self) -> np.ndarray:
+        """(k,), the share of the training variance in each component; the sum is what compression keeps."""
+        return self.scale**2 / self.total
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Plain arrays from which :meth:`from_state` rebuilds this object."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> "Compression":
+        """The inverse of :meth:`state`."""
+        return _from_state(cls, state)
+
+
+@dataclass(frozen=True, eq=False)
+class Standardise:
+    """Parameters (n, p) -> the same with zero mean and unit variance over the training samples."""
+
+    mean: np.ndarray  #: (p,)
+    scale: np.ndarray  #: (p,)
+
+    @classmethod
+    def fit(cls, parameters: np.ndarray) -> "Standardise":
+        """From training parameters (n, p)."""
+        parameters = _checked("parameters", parameters, float)
+        mean, scale = parameters.mean(axis=0), parameters.std(axis=0)
+        constant = np.flatnonzero(scale <= np.finfo(float).eps * np.abs(mean))
+        if constant.size:
+            raise DataError(
+                f"parameters: column {constant[0]} is the same in all {len(parameters)} samples; fit on "
+                "samples that vary."
+            )
+        return cls(mean, scale)
+
+    def __call__(self, parameters: np.ndarray) -> np.ndarray:
+        """Parameters -> unit scale."""
+        return (_checked("parameters", parameters, float, len(self.mean)) - self.mean) / self.scale
+
+    def inverse(self, standardised: np.ndarray) -> np.ndarray:
+        """Unit scale -> parameters."""
+        return (
+            _checked("standardised parameters", standardised, float, len(self.mean)) * self.scale + self.mean
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Plain arrays from which :meth:`from_state` rebuilds this object."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> "Standardise":
+        """The inverse of :meth:`state`."""
+        return _from_state(cls, state)
+
+
+def _checked(what: str, values: np.ndarray, dtype: type, width: int | None = None) -> np.ndarray:
+    values = np.asarray(values, dtype=dtype)
+    if values.ndim != 2 or not len(values):
+        raise DataError(
+            f"{what}: expected a table with a row a sample, given an array of shape {values.shape}."
+        )
+    if width is not None and values.shape[1] != width:
+        raise DataError(
+            f"{what}: expected {width} columns, as in the training data, given {values.shape[1]}."
+        )
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise DataError(
+            f"{what}: the entry in row {row}, column {column} is {values[row, column]}, not a finite number; "
+            "remove that sample or generate it again."
+        )
+    return values
+
+
+def _from_state(cls, state: Mapping[str, np.ndarray]):
+    names = list(cls.__dataclass_fields__)
+    if sorted(state) != sorted(names):
+        raise DataError(
+            f"{cls.__name__}: expected the arrays {', '.join(names)}, given {', '.join(sorted(state))}."
+        )
+    return cls(**{name: np.array(state[name], dtype=float) for name in names})
