@@ -133,6 +133,24 @@ class CellTables:
         return np.matmul(functions, solution[self.dofs]).reshape(c, q, 3, -1)
 
 
+def curl_curl_matrix(space: NedelecSpace, wavenumber_squared: complex, impedance: complex) -> sp.csr_array:
+    """(curl u, curl v) − (k_c² u, v) + ⟨Z u_T, v_T⟩_∂Ω for constant k_c² and boundary coefficient Z.
+
+    Complex symmetric, (dofs, dofs).  For a smooth field E the consistent right-hand side is
+    (curl curl E − k_c² E, v) + ⟨Z E_T − n × curl E, v_T⟩_∂Ω.
+    """
+    u, v = ufl.TrialFunction(space.space), ufl.TestFunction(space.space)
+    n = ufl.FacetNormal(space.mesh)
+    # Constants, not numbers: a number would be compiled into the kernel, once for every frequency.
+    k2 = fem.Constant(space.mesh, PETSc.ScalarType(wavenumber_squared))
+    z = fem.Constant(space.mesh, PETSc.ScalarType(impedance))
+    return space.assemble(
+        ufl.inner(ufl.curl(u), ufl.curl(v)) * ufl.dx
+        - k2 * ufl.inner(u, v) * ufl.dx
+        + z * ufl.inner(ufl.cross(n, u), ufl.cross(n, v)) * ufl.ds
+    )
+
+
 def scatter_map(pattern: sp.csr_array, dofs: np.ndarray) -> np.ndarray:
     """Where each entry of element matrices goes in the values of a CSR matrix: (c, f, f) positions.
 

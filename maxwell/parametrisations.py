@@ -77,6 +77,13 @@ class Balls:
             raise MaxwellError(f"{self!r}: the radii are {theta[3::5].tolist()} m; expected positive ones.")
         return theta
 
+    def branch(self, thetas) -> np.ndarray:
+        """Number of the sign pattern of the contrasts of each row of (n, p): (n,) in 0 … 2^count − 1.
+
+        The data are nearly odd in q, so an expansion about a mean makes sense within one branch only.
+        """
+        return (np.asarray(thetas)[:, 4::5] > 0) @ (1 << np.arange(self.count))
+
     def support(self, theta) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper corners, each (count, 3) in m, of boxes that contain the support of m."""
         balls = self.check(theta).reshape(self.count, 5)

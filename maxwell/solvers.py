@@ -75,8 +75,8 @@ class SymmetricSolver:
         residual = np.linalg.norm(self.matrix @ solution - rhs) / np.linalg.norm(rhs)
         if not residual <= TOLERANCE:
             raise AccuracyError(
-                f"The direct solver left a relative residual of {residual:.1e} (at most {TOLERANCE:.0e} expected): "
-                "the system is singular or badly scaled; check frequency, background and mesh."
+                f"The direct solver left a relative residual of {residual:.1e}; expected at most "
+                f"{TOLERANCE:.0e}: the system is singular or badly scaled; check frequency and background."
             )
         return solution, float(residual)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import typing
 from collections.abc import Mapping
 
 import pydantic
@@ -64,7 +65,8 @@ def _keys(schema, path):
 
 def _fields(schema):
     if dataclasses.is_dataclass(schema):
-        return {f.name: f.type for f in dataclasses.fields(schema)}
+        hints = typing.get_type_hints(schema)
+        return {f.name: hints[f.name] for f in dataclasses.fields(schema)}
     if isinstance(schema, type) and issubclass(schema, pydantic.BaseModel):
         return {name: info.annotation for name, info in schema.model_fields.items()}
     return {}

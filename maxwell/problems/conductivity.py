@@ -2,15 +2,16 @@
 
 In Ω = (0, 1 m)³, time convention e^{+iωt}, lengths in metres (L0 = 1 m), κ = ωL0/c, σ̂ = σ Z0 L0:
 
-    curl curl E − k_c² E = −iκ Z0 J  in Ω,     n × curl E = iκ E_T + patch currents  on ∂Ω,
+    curl curl E − k_c² E = −iκ Z0 J  in Ω,     n × curl E = iκ (E_T + Z0 g̃ p)  on ∂Ω,
     k_c² = κ² ε_r − iκ σ̂,                      σ(x; θ) = σ0 exp(m(x; θ)).
 
 Weak form, for all v in H(curl) with tangential trace in L2 (Silver-Müller impedance on every face):
 
     (curl E, curl v) − (k_c² E, v) + iκ ⟨E_T, v_T⟩_∂Ω = −iκ Z0 ∫_top g̃_s p_s·v.
 
-The functional of patch s on the right is also what receiver s measures.  Data: the K×K matrix
-d_sr = ∫_top g̃_r p_r·E_s minus its value for the background, in V/m, flattened source-major.
+Here g̃ p is the surface current of a patch, on the top face alone.  The functional on the right is also
+what a receiver measures.  Data: the K×K matrix d_sr = ∫_top g̃_r p_r·E_s minus its value for the
+background, in V/m, flattened source-major.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ class Conductivity:
             object.__setattr__(self, "prior", BallPrior(count=count))
         elif self.prior.count != count:
             raise MaxwellError(
-                f"Conductivity: the prior draws {self.prior.count} balls and the parametrisation has {count}; "
-                "give both the same count."
+                f"Conductivity: the prior draws {self.prior.count} balls and the parametrisation {count}; "
+                "give both the same."
             )
 
     @property

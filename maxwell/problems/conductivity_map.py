@@ -4,11 +4,12 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from maxwell import meshes
 from maxwell.errors import MaxwellError
-from maxwell.fem import CellTables, NedelecSpace, scatter_map
-from maxwell.fenicsx import MPI, PETSc, fem, ufl
+from maxwell.fem import CellTables, NedelecSpace, curl_curl_matrix, scatter_map
+from maxwell.fenicsx import MPI
 from maxwell.forward import ForwardMap, Response
 from maxwell.problems.conductivity import REGION_OF_INTEREST, Conductivity
 from maxwell.solvers import SymmetricSolver
@@ -61,10 +62,15 @@ class ConductivityMap(ForwardMap):
         self.problem = problem
         self.cells, self.degree, self.grading = int(cells), degree, grading
         mesh = meshes.box(MPI.COMM_SELF, self.cells, grading, REGION_OF_INTEREST)
-        self._space = NedelecSpace(mesh, degree)
-        matrix = self._background_matrix()
+        self.space = NedelecSpace(mesh, degree)
+        scaling = problem.scaling
+        matrix = curl_curl_matrix(
+            self.space,
+            scaling.wavenumber_squared(problem.background, problem.permittivity),
+            1j * scaling.wavenumber,
+        )
         self._background = matrix.data.copy()
-        self._functionals = self._space.patch_functionals(problem.survey)
+        self._functionals = self.space.patch_functionals(problem.survey)
         self._solver = SymmetricSolver(matrix)
         self._background_fields, self._background_residual = self._solver.solve(self._functionals)
         self._region = self._tabulate(*REGION_OF_INTEREST)
@@ -78,7 +84,7 @@ class ConductivityMap(ForwardMap):
     @property
     def dofs(self) -> int:
         """Unknowns of the field."""
-        return self._space.dofs
+        return self.space.dofs
 
     @property
     def unknowns(self) -> int:
@@ -120,13 +126,12 @@ class ConductivityMap(ForwardMap):
         theta = self.problem.parametrisation.check(theta)
         anomaly = self._anomaly(theta)
         scaling = self.problem.scaling
-        change = scaling.conductivity(self.problem.background) * np.expm1(anomaly.log_contrast)
-        blocks = 1j * scaling.wavenumber * anomaly.tables.mass(change)
-        update = np.bincount(anomaly.positions.ravel(), blocks.imag.ravel(), self._background.size)
-        self._solver.factorise(self._background + 1j * update)
+        blocks = self._update(anomaly)
+        self._solver.factorise(self._values(anomaly, blocks))
         fields, residual = self._solver.solve(self._functionals)
-        scattered = -scaling.current * _contract(
-            self._background_fields[anomaly.tables.dofs], blocks, fields[anomaly.tables.dofs]
+        dofs = anomaly.tables.dofs
+        scattered = (
+            -1j * scaling.current * _contract(self._background_fields[dofs], blocks, fields[dofs])
         )  # (receiver, source)
         size = np.abs(scattered).max()
         info = {
@@ -139,14 +144,32 @@ class ConductivityMap(ForwardMap):
         }
         return _Solved(anomaly, fields, scattered.T.ravel(), info)
 
+    def matrix(self, theta) -> sp.csr_array:
+        """The system matrix A(θ), (dofs, dofs) complex symmetric CSR, as it is factorised."""
+        anomaly = self._anomaly(self.problem.parametrisation.check(theta))
+        matrix = self._solver.matrix.copy()
+        matrix.data[:] = self._values(anomaly, self._update(anomaly))
+        return matrix
+
+    def _update(self, anomaly: _Anomaly) -> np.ndarray:
+        """Imaginary part of A(θ) − A_0 on each changed cell, κ ∫ (σ̂ − σ̂_0) φ_i·φ_j: (c, f, f) real."""
+        scaling = self.problem.scaling
+        change = scaling.conductivity(self.problem.background) * np.expm1(anomaly.log_contrast)
+        return scaling.wavenumber * anomaly.tables.mass(change)
+
+    def _values(self, anomaly: _Anomaly, blocks: np.ndarray) -> np.ndarray:
+        """Values of A(θ) in the order of the matrix's CSR data."""
+        added = np.bincount(anomaly.positions.ravel(), blocks.ravel(), self._background.size)
+        return self._background + 1j * added
+
     def _anomaly(self, theta) -> _Anomaly:
         low, high = self.problem.parametrisation.support(theta)
         if (low < 0).any() or (high > 1).any():
             ball = int(np.flatnonzero((low < 0).any(axis=1) | (high > 1).any(axis=1))[0])
             raise MaxwellError(
                 f"Ball {ball + 1} of theta {theta.tolist()} reaches from {low[ball].round(3).tolist()} to "
-                f"{high[ball].round(3).tolist()} m, transition included; expected it inside the box (0, 1 m)^3: "
-                "move it or make it smaller."
+                f"{high[ball].round(3).tolist()} m, transition included; expected it inside the "
+                "box (0, 1 m)^3; move it or make it smaller."
             )
         tables, positions = self._region
         inside = (low >= REGION_OF_INTEREST[0]).all() and (high <= REGION_OF_INTEREST[1]).all()
@@ -157,22 +180,8 @@ class ConductivityMap(ForwardMap):
         return _Anomaly(tables[changed], positions[changed], log_contrast[changed])
 
     def _tabulate(self, low, high):
-        tables = self._space.tabulate(self._space.cells_in(low, high))
+        tables = self.space.tabulate(self.space.cells_in(low, high))
         return tables, scatter_map(self._solver.matrix, tables.dofs)
-
-    def _background_matrix(self):
-        space, scaling = self._space, self.problem.scaling
-        u, v = ufl.TrialFunction(space.space), ufl.TestFunction(space.space)
-        k2 = scaling.wavenumber_squared(self.problem.background, self.problem.permittivity)
-        # Constants, not numbers: a number would be compiled into the kernel, once for every frequency.
-        mass = fem.Constant(space.mesh, PETSc.ScalarType(k2))
-        impedance = fem.Constant(space.mesh, PETSc.ScalarType(1j * scaling.wavenumber))
-        n = ufl.FacetNormal(space.mesh)
-        return space.assemble(
-            ufl.inner(ufl.curl(u), ufl.curl(v)) * ufl.dx
-            - mass * ufl.inner(u, v) * ufl.dx
-            + impedance * ufl.inner(ufl.cross(n, u), ufl.cross(n, v)) * ufl.ds
-        )
 
 
 def _contract(left, blocks, right):

@@ -1,0 +1,201 @@
+"""The conductivity problem against theory: orders, reciprocity, exact derivatives, and its own slow twin."""
+
+import numpy as np
+import pytest
+
+import maxwell
+from maxwell import checks
+from maxwell.fenicsx import PETSc, fem, ufl
+from maxwell.solvers import SymmetricSolver
+
+BALL = np.array([0.47, 0.55, 0.62, 0.11, 1.3])
+PAIR = np.array([0.35, 0.45, 0.6, 0.08, 1.1, 0.62, 0.55, 0.7, 0.09, -1.4])
+
+
+@pytest.fixture(scope="module", params=[(5, 1, 0.0), (4, 2, 0.0), (4, 2, 1.0)], ids=str)
+def forward(request):
+    cells, degree, grading = request.param
+    return maxwell.Conductivity().discretise(cells=cells, degree=degree, grading=grading)
+
+
+@pytest.fixture(scope="module")
+def coarse():
+    return maxwell.Conductivity().discretise(cells=4, degree=1)
+
+
+def exact_field(x):
+    """A smooth complex field with neither zero divergence nor zero tangential trace."""
+    return ufl.as_vector(
+        [
+            ufl.sin(2 * x[1]) * ufl.exp(0.3 * x[2]) + 1j * ufl.cos(x[2] + x[0]),
+            ufl.cos(x[0] + 2 * x[2]) + 1j * ufl.sin(x[0]) * x[2],
+            ufl.sin(x[0] * x[1]) + 0.5j * ufl.cos(2 * x[1]),
+        ]
+    )
+
+
+def manufactured_errors(cells, degree):
+    """L2 and curl errors of the field solved for the source of `exact_field`, with a ball present."""
+    problem = maxwell.Conductivity()
+    forward = problem.discretise(cells=cells, degree=degree)
+    mesh = forward.space.mesh
+    x, n, v = ufl.SpatialCoordinate(mesh), ufl.FacetNormal(mesh), ufl.TestFunction(forward.space.space)
+    exact = exact_field(x)
+    kappa = problem.scaling.wavenumber
+    distance = ufl.sqrt(sum((x[i] - BALL[i]) ** 2 for i in range(3)))
+    t = (BALL[3] + 0.05 - distance) / 0.10
+    t = ufl.max_value(0.0, ufl.min_value(1.0, ufl.real(t)))
+    conductivity = problem.background * ufl.exp(BALL[4] * t**3 * (t * (6 * t - 15) + 10))
+    k2 = problem.scaling.wavenumber_squared(conductivity)
+    tangential = ufl.cross(ufl.cross(n, exact), n)
+    load = ufl.inner(ufl.curl(ufl.curl(exact)) - k2 * exact, v) * ufl.dx(
+        metadata={"quadrature_degree": 8}
+    ) + ufl.inner(1j * kappa * tangential - ufl.cross(n, ufl.curl(exact)), v) * ufl.ds(
+        metadata={"quadrature_degree": 8}
+    )
+    rhs = fem.assemble_vector(fem.form(load, dtype=PETSc.ScalarType)).array[:, None]
+    solver = SymmetricSolver(forward.matrix(BALL))
+    solution = fem.Function(forward.space.space)
+    solution.x.array[:] = solver.solve(rhs)[0][:, 0]
+    solver.close()
+
+    def norm(f):
+        square = ufl.inner(f, f) * ufl.dx(metadata={"quadrature_degree": 8})
+        return np.sqrt(fem.assemble_scalar(fem.form(square, dtype=PETSc.ScalarType)).real)
+
+    error = solution - exact
+    return norm(error), norm(ufl.curl(error))
+
+
+@pytest.mark.parametrize(("degree", "cells"), [(1, (4, 8)), (2, (3, 6))])
+def test_manufactured_solution_converges_with_the_order_of_the_element(degree, cells):
+    """First-kind Nédélec elements of degree k on tetrahedra: order k in L2 and of the curl."""
+    coarse, fine = (np.array(manufactured_errors(n, degree)) for n in cells)
+    orders = np.log2(coarse / fine)
+    assert orders == pytest.approx([degree, degree], abs=0.15)
+
+
+def test_matrix_equals_the_assembly_of_the_finite_element_library(forward):
+    """Table-based update of the mass matrix = UFL assembly with σ at the same quadrature points."""
+    problem, mesh = forward.problem, forward.space.mesh
+    x = ufl.SpatialCoordinate(mesh)
+    distance = ufl.sqrt(sum((x[i] - BALL[i]) ** 2 for i in range(3)))
+    t = ufl.max_value(0.0, ufl.min_value(1.0, ufl.real((BALL[3] + 0.05 - distance) / 0.10)))
+    ratio = ufl.exp(BALL[4] * t**3 * (t * (6 * t - 15) + 10))
+    u, v = ufl.TrialFunction(forward.space.space), ufl.TestFunction(forward.space.space)
+    constant = 1j * problem.scaling.wavenumber * problem.scaling.conductivity(problem.background)
+    change = forward.space.assemble(
+        constant * (ratio - 1) * ufl.inner(u, v) * ufl.dx(metadata={"quadrature_degree": 6})
+    )
+    update = forward.matrix(BALL) - forward.matrix([*BALL[:4], 0.0])
+    assert abs(update - change).max() < 1e-12 * abs(change).max()
+
+
+def test_matrix_is_complex_symmetric(forward):
+    matrix = forward.matrix(BALL)
+    assert abs(matrix - matrix.T).max() < 1e-14 * abs(matrix).max()
+
+
+@pytest.mark.parametrize("theta", [BALL, [0.4, 0.6, 0.75, 0.07, -2.0], [0.2, 0.3, 0.3, 0.1, 1.0]], ids=str)
+def test_reciprocity(forward, theta):
+    """Source and receiver may be exchanged: scattered and background data matrices are symmetric."""
+    k = forward.problem.survey.size
+    assert checks.reciprocity(forward(theta).reshape(k, k)) < 1e-12
+    assert checks.reciprocity(forward.background_response.reshape(k, k)) < 1e-12
+
+
+def test_scattered_data_equal_the_difference_of_two_full_solves(forward):
+    """The update formula of the data against its slow twin, CᵀX − CᵀX_0, up to cancellation in the twin."""
+    functionals = forward.space.patch_functionals(forward.problem.survey)
+    solver = SymmetricSolver(forward.matrix(BALL))
+    total = forward.problem.scaling.current * (functionals.T @ solver.solve(functionals)[0])
+    difference = total.T.ravel() - forward.background_response
+    assert np.linalg.norm(forward(BALL) - difference) < 1e-9 * np.linalg.norm(difference)
+
+
+def test_jacobian_equals_central_differences(forward):
+    assert checks.jacobian_differences(forward, BALL).max() < 1e-5
+
+
+def test_jacobian_of_two_balls_equals_central_differences():
+    forward = maxwell.Conductivity(parametrisation=maxwell.Balls(2)).discretise(cells=4, degree=1)
+    assert forward.jacobian(PAIR).shape == (1024, 10)
+    assert checks.jacobian_differences(forward, PAIR).max() < 1e-5
+
+
+def test_taylor_remainder_is_of_second_order(forward):
+    rng = np.random.default_rng(1)
+    direction = rng.standard_normal(5) * [0.05, 0.05, 0.05, 0.02, 0.3]
+    steps = np.array([0.1, 0.05, 0.025])
+    remainders = checks.taylor_remainders(forward, BALL, direction, steps)
+    slope = np.polyfit(np.log(steps), np.log(remainders), 1)[0]
+    assert slope == pytest.approx(2, abs=0.1)
+
+
+def test_adjoint_identity(coarse):
+    rng = np.random.default_rng(2)
+    covector = rng.standard_normal(1024) + 1j * rng.standard_normal(1024)
+    assert checks.adjoint_mismatch(coarse, BALL, rng.standard_normal(5), covector) < 1e-13
+
+
+def test_no_contrast_gives_no_data(coarse):
+    assert np.abs(coarse([0.5, 0.5, 0.6, 0.1, 0.0])).max() == 0
+
+
+def test_one_pair_of_equal_balls_is_symmetric_in_its_order():
+    """Exchanging the two balls of Balls(2) changes nothing in the data: why the prior sorts them."""
+    forward = maxwell.Conductivity(parametrisation=maxwell.Balls(2)).discretise(cells=4, degree=1)
+    swapped = np.concatenate([PAIR[5:], PAIR[:5]])
+    assert np.linalg.norm(forward(PAIR) - forward(swapped)) < 1e-11 * np.linalg.norm(forward(PAIR))
+
+
+def test_response_depends_on_theta_alone(coarse):
+    """The same bits whatever was solved before, in the same process or in a new map."""
+    first = coarse(BALL)
+    coarse([0.6, 0.4, 0.7, 0.13, -2.0])
+    again = coarse(BALL)
+    other = maxwell.Conductivity().discretise(cells=4, degree=1)(BALL)
+    assert first.tobytes() == again.tobytes() == other.tobytes()
+
+
+def test_data_converge_under_refinement():
+    """Degree 2 data approach a finer mesh's monotonically (their order is limited by the smooth edge)."""
+    problem = maxwell.Conductivity()
+    theta = [0.5, 0.5, 0.62, 0.13, -1.5]
+    meshes = [{"cells": n, "degree": 2, "grading": 1.0} for n in (3, 5, 8)]
+    data = [problem.discretise(**mesh)(theta) for mesh in meshes]
+    errors = [np.linalg.norm(d - data[-1]) / np.linalg.norm(data[-1]) for d in data[:-1]]
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.10
+
+
+def test_info_says_how_the_response_was_had(coarse):
+    info = coarse.solve(BALL).info
+    assert set(info) == {"method", "dofs", "residual", "reciprocity", "solves", "seconds"}
+    assert info["residual"] < 1e-12
+    assert info["reciprocity"] < 1e-12
+    assert (info["solves"], info["dofs"]) == (32, coarse.dofs)
+
+
+@pytest.mark.parametrize(
+    ("theta", "expected"),
+    [
+        ([0.5, 0.5, 0.6, 0.1], r"shape \(4,\); expected \(5,\)"),
+        ([0.5, np.nan, 0.6, 0.1, 1.0], "expected finite numbers"),
+        ([0.5, 0.5, 0.6, -0.1, 1.0], "expected positive ones"),
+        ([0.95, 0.5, 0.6, 0.1, 1.0], "inside the box"),
+        ([0.5, 0.5, 0.6, 0.1, 1j], "expected real numbers"),
+    ],
+)
+def test_wrong_unknowns_are_refused_in_a_sentence(coarse, theta, expected):
+    with pytest.raises(maxwell.MaxwellError, match=expected):
+        coarse(theta)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [({"cells": 1}, "cells is 1"), ({"degree": 3}, "degree is 3"), ({"grading": -1}, "grading is -1")],
+)
+def test_wrong_sizes_are_refused_in_a_sentence(sizes, expected):
+    with pytest.raises(maxwell.MaxwellError, match=expected):
+        maxwell.Conductivity().discretise(**sizes)

@@ -1,0 +1,165 @@
+"""Specifications, parametrisations, priors, survey and units: everything that needs no finite elements."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate
+
+import maxwell
+from maxwell.meshes import graded
+from maxwell.parametrisations import smoothstep
+from maxwell.units import Scaling
+
+PROBLEMS = [
+    maxwell.Conductivity(),
+    maxwell.Conductivity(frequency=1e7, background=0.1, parametrisation=maxwell.Balls(2)),
+    maxwell.Conductivity(
+        parametrisation=maxwell.Balls(1, width=0.08), prior=maxwell.BallPrior(radius=(0.05, 0.06))
+    ),
+]
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=range(len(PROBLEMS)))
+def test_a_problem_survives_the_way_through_a_table(problem):
+    assert maxwell.problem_from(json.loads(json.dumps(problem.spec()))) == problem
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            {"kind": "conductivity", "frequncy": 1.0},
+            r"problem.frequncy: unknown key \(did you mean frequency",
+        ),
+        (
+            {"kind": "conductivity", "parametrisation": {"cuont": 2}},
+            r"problem.parametrisation.cuont: unknown key \(did you mean count",
+        ),
+        ({"kind": "conductivty"}, "problem.kind is 'conductivty'"),
+        ({"kind": "conductivity", "frequency": "high"}, "problem.frequency is 'high'"),
+        ({"kind": "conductivity", "background": -1.0}, "background is -1.0"),
+        (
+            {"kind": "conductivity", "parametrisation": {"count": 2}, "prior": {"count": 1}},
+            "give both the same",
+        ),
+        ("conductivity", "expected a table"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_the_path_of_the_key(table, expected):
+    with pytest.raises(maxwell.MaxwellError, match=expected) as caught:
+        maxwell.problem_from(table)
+    assert "\n" not in str(caught.value)
+
+
+def test_importing_the_package_is_light():
+    """DOLFINx, PETSc and MPI wait for the first discretisation."""
+    code = (
+        "import maxwell, sys; print(*{'dolfinx', 'petsc4py', 'mpi4py', 'torch', 'h5py'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_smoothstep_is_twice_differentiable_and_its_slope_right():
+    t = np.linspace(-0.5, 1.5, 2001)
+    value, slope = smoothstep(t)
+    assert np.abs(np.gradient(value, t) - slope).max() < 1e-4
+    assert np.abs(np.diff(slope)).max() < 0.01  # C¹ slope: no jump at 0 or 1
+    assert (value[t <= 0] == 0).all()
+    assert (value[t >= 1] == 1).all()
+
+
+thetas = st.tuples(
+    *(st.floats(0.2, 0.8) for _ in range(3)), st.floats(0.06, 0.2), st.floats(-2, 2, allow_subnormal=False)
+)
+
+
+@given(theta=thetas, seed=st.integers(0, 2**32 - 1))
+def test_balls_vanish_outside_their_support_and_have_the_derivative_they_claim(theta, seed):
+    balls, theta = maxwell.Balls(1), np.array(theta)
+    x = np.random.default_rng(seed).uniform(0, 1, (200, 3))
+    value, slopes = balls.linearise(theta, x)
+    low, high = balls.support(theta)
+    outside = ((x < low[0]) | (x > high[0])).any(axis=1)
+    assert (value[outside] == 0).all()
+    assert (slopes[:, outside] == 0).all()
+    assert np.abs(value).max() <= abs(theta[4])
+    h = 1e-6
+    for k, e in enumerate(np.eye(5) * h):
+        difference = (balls.evaluate(theta + e, x) - balls.evaluate(theta - e, x)) / (2 * h)
+        assert slopes[k] == pytest.approx(difference, abs=1e-5 * (1 + np.abs(slopes[k]).max()))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_prior_stays_in_its_bounds_and_in_the_region_of_interest(count):
+    problem = maxwell.Conductivity(parametrisation=maxwell.Balls(count))
+    thetas = problem.prior.sample(np.random.default_rng(0), 300)
+    assert thetas.shape == (300, 5 * count)
+    balls = thetas.reshape(300, count, 5)
+    low, high = np.array([problem.prior.x, problem.prior.y, problem.prior.z, problem.prior.radius]).T
+    assert (balls[..., :4] >= low).all()
+    assert (balls[..., :4] <= high).all()
+    assert (np.abs(balls[..., 4]) >= 0.5).all()
+    assert (np.abs(balls[..., 4]) <= 2.0).all()
+    assert 0.3 < (balls[..., 4] > 0).mean() < 0.7
+    for theta in thetas:
+        corners = problem.parametrisation.support(theta)
+        assert (corners[0] >= maxwell.REGION_OF_INTEREST[0] - 1e-12).all()
+        assert (corners[1] <= maxwell.REGION_OF_INTEREST[1] + 1e-12).all()
+
+
+def test_two_balls_are_sorted_and_do_not_overlap():
+    balls = maxwell.BallPrior(count=2).sample(np.random.default_rng(3), 300).reshape(300, 2, 5)
+    assert (balls[:, 0, 0] <= balls[:, 1, 0]).all()
+    gaps = np.linalg.norm(balls[:, 0, :3] - balls[:, 1, :3], axis=1)
+    assert (gaps >= balls[:, :, 3].sum(axis=1)).all()
+
+
+def test_an_impossible_prior_says_so():
+    crowd = maxwell.BallPrior(count=9, radius=(0.12, 0.13))
+    with pytest.raises(maxwell.MaxwellError, match="found no place"):
+        crowd.sample(np.random.default_rng(0), 1)
+
+
+def test_the_prior_is_reproducible():
+    prior = maxwell.BallPrior()
+    first, second = (prior.sample(np.random.default_rng(7), 4) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_patches_are_normalised_and_labelled_source_major():
+    survey = maxwell.GaussianPatches()
+    assert survey.size == 32
+    for centre in survey.centres[:4]:
+        exact, _ = integrate.dblquad(
+            lambda y, x, c=centre: np.exp(-((x - c[0]) ** 2 + (y - c[1]) ** 2) / (2 * 0.08**2)), 0, 1, 0, 1
+        )
+        assert survey.mass(centre) == pytest.approx(exact, rel=1e-7)
+    labels = survey.labels()
+    assert labels["source"][:33].tolist() == [0] * 32 + [1]
+    assert labels["receiver"][:33].tolist() == [*range(32), 0]
+
+
+def test_units_of_the_default_problem():
+    """The figures of the problem's definition: κ = 0.5, σ̂0 = 16, skin depth 0.5 m."""
+    scaling = Scaling(23.9e6)
+    assert scaling.wavenumber == pytest.approx(0.5, abs=0.002)
+    assert scaling.conductivity(0.0425) == pytest.approx(16, abs=0.02)
+    assert scaling.skin_depth(0.0425) == pytest.approx(0.5, abs=0.002)
+    assert scaling.wavenumber_squared(0.0425).imag < 0  # decay under e^{+iωt}
+
+
+@given(st.floats(0.1, 4), st.integers(2, 400))
+def test_grading_is_a_monotone_bijection_that_refines_the_middle(strength, cells):
+    t = np.linspace(0, 1, cells + 1)
+    x = graded(t, 0.2, 0.8, strength)
+    assert (x[0], x[-1]) == (0, 1)
+    assert (np.diff(x) > 0).all()
+    assert x == pytest.approx(1 - x[::-1], abs=1e-6)  # symmetric about the middle as the region is
+    fine = np.diff(graded(np.linspace(0, 1, 4001), 0.2, 0.8, strength))
+    assert fine[2000] == pytest.approx(fine[0] / (1 + strength), rel=0.02)
