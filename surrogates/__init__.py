@@ -1,1 +1,55 @@
-"""surrogates"""
+"""Networks as time discretisations: learned and fixed time grids, one recursion, training, analysis.
+
+Start with ``TimeGrid``, give it to ``ResNet`` or ``Fractional``, train with ``training.fit``. The names
+below are loaded when first used, so that a command line can catch ``SurrogateError`` and print its help
+without waiting for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from surrogates.errors import SurrogateError
+
+if TYPE_CHECKING:
+    from surrogates import analysis, caputo, engine, losses, training
+    from surrogates.nets import FAMILIES, Fractional, LayeredNet, ResNet
+    from surrogates.time_grid import RULES, TimeGrid
+
+__all__ = [
+    "FAMILIES",
+    "RULES",
+    "Fractional",
+    "LayeredNet",
+    "ResNet",
+    "SurrogateError",
+    "TimeGrid",
+    "analysis",
+    "caputo",
+    "engine",
+    "losses",
+    "training",
+]
+
+_HOME = {
+    "FAMILIES": "nets",
+    "Fractional": "nets",
+    "LayeredNet": "nets",
+    "ResNet": "nets",
+    "RULES": "time_grid",
+    "TimeGrid": "time_grid",
+}
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module 'surrogates' has no attribute {name!r}")
+    home = _HOME.get(name)
+    value = (
+        getattr(import_module(f"surrogates.{home}"), name) if home else import_module(f"surrogates.{name}")
+    )
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,100 @@
+"""Checkpoint files: complete, atomic, and read without running code from them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from surrogates.errors import SurrogateError
+from surrogates.nets.base import LayeredNet
+
+_FORMAT = "maxwell-inverse training 1"
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write the content so that the file is, at any instant, either the old one or the new one.
+
+    A temporary file beside it is written, forced to the disk, and renamed over it. Tensors, numbers, strings,
+    and lists and dicts of them are allowed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save({"format": _FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read a file that ``save`` wrote; anything else raises ``SurrogateError`` naming it."""
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch reports damage as any of half a dozen types
+        raise SurrogateError(
+            f"{path} cannot be read as a checkpoint (damaged, cut short or of another kind): remove it to "
+            "train from the start, or put back a good copy"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise SurrogateError(
+            f"{path} is not a training checkpoint of this version (expected {_FORMAT!r}): give another "
+            "path, or remove it to train from the start"
+        )
+    return content
+
+
+def architecture(net: nn.Module) -> dict[str, Any]:
+    """What must agree for weights to have the same meaning: class, description, shapes, fixed times.
+
+    Constants of the time grid count (a net with horizon 2 is not the net with horizon 1), present learned
+    steps do not.
+    """
+    found = {
+        "class": type(net).__name__,
+        "description": net.extra_repr(),
+        "shapes": {name: list(value.shape) for name, value in net.state_dict().items()},
+        "dtypes": sorted({str(value.dtype) for value in net.state_dict().values()}),
+    }
+    if isinstance(net, LayeredNet):
+        found["time rule"] = net.time.rule
+        found["time constants"] = {name: value.tolist() for name, value in net.time.named_buffers()}
+    return found
+
+
+def check(path: Path, content: dict[str, Any], net: nn.Module, settings: dict[str, Any]) -> None:
+    """Raise ``SurrogateError`` unless the checkpoint continues this very run.
+
+    The number of epochs may differ while the schedule is constant, for then no epoch depends on it.
+    """
+    differ = _differences(content["architecture"], architecture(net))
+    if differ:
+        raise SurrogateError(
+            f"{path} belongs to another net ({differ}): build that net, give another checkpoint path, or "
+            "pass resume=False to overwrite it"
+        )
+    before = dict(content["settings"])
+    if before["schedule"] == settings["schedule"] == "constant" and content["epoch"] <= settings["epochs"]:
+        before["epochs"] = settings["epochs"]
+    differ = _differences(before, settings)
+    if differ:
+        raise SurrogateError(
+            f"{path} was trained with other settings ({differ}): give those, give another checkpoint "
+            "path, or pass resume=False to overwrite it"
+        )
+
+
+def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    return "; ".join(
+        f"{name} {_short(there.get(name))} there, {_short(here.get(name))} here" for name in names
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
