@@ -55,11 +55,13 @@ def generate(
         raise DataError(
             "overrides: go with a recipe's file or name, not with a Recipe; give them to recipe.load."
         )
-    folder, problem = Folder(out), maxwell.problem_from(recipe.problem)
+    else:
+        recipe = recipes.parse(recipe.model_dump())  # one made by hand may lack its defaults
+    folder = Folder(out)
     try:
-        if not folder.has_manifest() or _missing(folder, _agreed(folder, recipe).recipe):
+        if not _finished(folder, recipe):
             with folder.writing():
-                manifest = _start(folder, recipe, problem)
+                manifest = _start(folder, recipe)
                 _fill(folder, manifest, workers, progress or (lambda event: None))
     except OSError as error:
         raise DataError(
@@ -72,10 +74,22 @@ def generate(
 # -- the plan -------------------------------------------------------------------------------------------
 
 
-def _start(folder: Folder, recipe: Recipe, problem: Any) -> schema.Manifest:
-    """The folder's manifest, written now if the folder is new."""
+def _finished(folder: Folder, recipe: Recipe) -> bool:
+    """Whether nothing is left to write, so that even a read-only folder will do."""
+    if not folder.has_manifest():
+        return False
+    manifest = _agreed(folder, recipe)
+    return manifest == folder.read_manifest() and not _missing(folder, manifest.recipe)
+
+
+def _start(folder: Folder, recipe: Recipe) -> schema.Manifest:
+    """The folder's manifest, written now if the folder or a label of the recipe is new."""
     if folder.has_manifest():
-        return _agreed(folder, recipe)
+        manifest = _agreed(folder, recipe)
+        if manifest != folder.read_manifest():
+            folder.write_manifest(manifest)
+        return manifest
+    problem = maxwell.problem_from(recipe.problem)
     labels = {name: [int(v) for v in values] for name, values in problem.observation_labels().items()}
     manifest = schema.Manifest(
         digest=recipe.digest,
@@ -91,7 +105,8 @@ def _start(folder: Folder, recipe: Recipe, problem: Any) -> schema.Manifest:
 def _agreed(folder: Folder, recipe: Recipe) -> schema.Manifest:
     """The manifest of a folder that was started from this recipe; :class:`DataError` if it was not.
 
-    The folder's own shard size stays: it changes no sample. So do its labels (a declared inverse crime).
+    Of what changes no sample, the folder keeps its own shard size, and takes the recipe's labels (a
+    declared inverse crime).
     """
     manifest = folder.read_manifest()
     if manifest.digest != recipe.digest:
@@ -100,7 +115,7 @@ def _agreed(folder: Folder, recipe: Recipe) -> schema.Manifest:
             f"{folder.path}: holds the data set of another recipe ({difference}); give another folder, or "
             "that recipe."
         )
-    return manifest
+    return manifest.model_copy(update={"recipe": recipe.model_copy(update={"store": manifest.recipe.store})})
 
 
 def _differences(there: Any, here: Any, path: str) -> Iterator[str]:
@@ -116,11 +131,8 @@ def _told(value: Any) -> str:
 
 
 def _missing(folder: Folder, recipe: Recipe) -> list[Shard]:
-    """The shards to compute; those of the finest mesh first, so that no long task is left for the end."""
-    meshes = {canonical(s.mesh): s.mesh for s in recipe.splits.values()}
-    cost = {key: mesh.get("cells", 0) * mesh.get("degree", 1) for key, mesh in meshes.items()}
-    splits = sorted(recipe.splits, key=lambda name: (-cost[k := canonical(recipe.splits[name].mesh)], k))
-    return [shard for name in splits for shard in shards_of(recipe, name) if not folder.has(shard)]
+    """The shards to compute, in the order of the recipe."""
+    return [shard for name in recipe.splits for shard in shards_of(recipe, name) if not folder.has(shard)]
 
 
 # -- the run --------------------------------------------------------------------------------------------
@@ -138,7 +150,7 @@ def _fill(folder: Folder, manifest: schema.Manifest, workers: int | None, watch:
     try:
         with executors.local(min(workers, len(todo))) as executor:
             watch(Progress("prepare", done, total, kept, 0.0))
-            _prepare(executor, recipe, {shard.split for shard in todo})
+            todo = _prepare(executor, recipe, todo)
             began = time.perf_counter()
             watch(Progress("solve", done, total, kept, 0.0))
             for shard, arrays in _results(executor, recipe, todo, _LOOK_AHEAD * workers):
@@ -152,14 +164,17 @@ def _fill(folder: Folder, manifest: schema.Manifest, workers: int | None, watch:
         ) from None
 
 
-def _prepare(executor: Executor, recipe: Recipe, splits: set[str]) -> None:
-    """Build each mesh's forward map once in the first worker: its kernels are then compiled for all.
+def _prepare(executor: Executor, recipe: Recipe, todo: list[Shard]) -> list[Shard]:
+    """Build each mesh's forward map once in the first worker, so that its kernels are compiled for all.
 
-    Compiling them in several processes at once would run into the short patience of the kernel cache's lock.
+    (Several processes that compile at once run into the short patience of the kernel cache's lock.)
+    Returns the shards in the order to compute them: mesh by mesh, the finest first, so that workers keep
+    their forward maps and no long task is left for the end.
     """
     problem = canonical(recipe.problem)
-    for mesh in sorted({canonical(recipe.splits[name].mesh) for name in splits}):
-        executor.submit(_discretise, problem, mesh).result()
+    mesh = {shard.split: canonical(recipe.splits[shard.split].mesh) for shard in todo}
+    dofs = {m: executor.submit(_discretise, problem, m).result() for m in sorted(set(mesh.values()))}
+    return sorted(todo, key=lambda shard: (-dofs[mesh[shard.split]], mesh[shard.split]))
 
 
 def _results(
@@ -248,5 +263,6 @@ def _forward_map(problem: str, mesh: str) -> Any:
     return forward
 
 
-def _discretise(problem: str, mesh: str) -> None:
-    _forward_map(problem, mesh)
+def _discretise(problem: str, mesh: str) -> int:
+    """Build a forward map and keep it; its number of dofs."""
+    return _forward_map(problem, mesh).dofs

@@ -31,6 +31,7 @@ import difflib
 import hashlib
 import inspect
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -43,7 +44,14 @@ import maxwell
 from data.errors import DataError
 from data.seeds import split_key
 
-Mesh = dict[str, bool | int | float | str]  # keyword arguments of problem.discretise
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str) or value in (math.inf, -math.inf) or value != value:
+        raise ValueError("a finite number, text, true or false")
+    return value
+
+
+Mesh = dict[str, Annotated[Any, pydantic.AfterValidator(_scalar)]]  # keyword arguments of problem.discretise
 SHIPPED = Path(__file__).with_name("recipes")  # the recipes that come with the package
 
 
@@ -215,7 +223,10 @@ def _resolve(recipe: Recipe) -> Recipe:
                 f"splits.{name}.inverse_crime: declared, but its mesh differs from that of "
                 "splits.train; remove the declaration or the mesh."
             )
-    spec = json.loads(canonical(problem.spec()))  # as it will be read back: lists for tuples
+    try:
+        spec = json.loads(canonical(problem.spec()))  # as it will be read back: lists for tuples
+    except ValueError:
+        raise DataError("problem: holds a number that is not finite; give a finite one.") from None
     return recipe.model_copy(update={"problem": spec, "mesh": mesh, "splits": splits})
 
 
@@ -237,6 +248,15 @@ def _full_mesh(problem: Any, mesh: Mesh, where: str) -> Mesh:
     return full
 
 
+_PLAIN = {  # pydantic's names for what TOML calls otherwise
+    "model_type": "a table",
+    "dict_type": "a table",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+}
+
+
 def _sentence(error: pydantic.ValidationError) -> str:
     """The first finding, an unknown key before all others: the rest often follows from it."""
     findings = sorted(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
@@ -248,7 +268,8 @@ def _sentence(error: pydantic.ValidationError) -> str:
     elif finding["type"] == "missing":
         what = "missing; add it to the recipe"
     else:
-        expectation = finding["msg"].removeprefix("Input ").removeprefix("should be ")
+        expectation = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        expectation = _PLAIN.get(finding["type"], expectation)
         what = f"expected {expectation}, given {_shortened(repr(finding['input']))}"
     return f"{'.'.join(path)}: {what}" + (f" (and {more} more)" if more else "")
 

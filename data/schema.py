@@ -9,7 +9,8 @@ A data set is a folder::
 A shard is an HDF5 file with the arrays of :data:`ARRAYS`, one row a sample, and the root attributes of
 :data:`ATTRIBUTES`. Every array carries the attributes ``unit`` (``""`` if it has none), ``description``
 and ``sha256``, the checksum of its dtype, shape and bytes; the root attribute ``sha256`` covers the
-other root attributes. Complex numbers are HDF5 compounds of ``r`` and ``i``, as h5py writes them.
+other root attributes, and the manifest's ``sha256`` the rest of the manifest. Complex numbers are HDF5
+compounds of ``r`` and ``i``, as h5py writes them.
 
 Letters of the shapes: n samples of the shard, p parameters, m observations.
 """

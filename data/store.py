@@ -95,7 +95,9 @@ class Folder:
 
     def write_manifest(self, manifest: schema.Manifest) -> None:
         """Write ``dataset.json``."""
-        self._write(self.path / schema.MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
+        content = manifest.model_dump(mode="json")
+        text = json.dumps({**content, "sha256": _checksum(content)}, indent=1) + "\n"
+        self._write(self.path / schema.MANIFEST, text.encode())
 
     def read_manifest(self) -> schema.Manifest:
         """Read ``dataset.json``; :class:`DataError` if there is none, or not one that this version reads."""
@@ -107,7 +109,10 @@ class Folder:
                 f"{self.path}: is not a data set (it holds no {schema.MANIFEST}); give the folder of one."
             )
         try:
-            return schema.Manifest.model_validate(json.loads(file.read_text("utf-8")))
+            content = json.loads(file.read_text("utf-8"))
+            if not isinstance(content, dict) or content.pop("sha256", None) != _checksum(content):
+                raise ValueError("its content is not what was written")
+            return schema.Manifest.model_validate(content)
         except OSError as error:
             raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
         except pydantic.ValidationError as error:
@@ -145,7 +150,7 @@ class Folder:
                     unit=array.unit, description=array.description, sha256=_array_checksum(values)
                 )
             attributes = _attributes(manifest, shard) | {"provenance": canonical(provenance)}
-            file.attrs.update(attributes | {"sha256": _attribute_checksum(attributes)})
+            file.attrs.update(attributes | {"sha256": _checksum(attributes)})
         self._write(self.shards / shard.file, buffer.getvalue())
 
     def read(self, manifest: schema.Manifest, shard: Shard, *names: str) -> list[np.ndarray]:
@@ -157,7 +162,7 @@ class Folder:
         try:
             with h5py.File(path, "r") as file:
                 attributes = {name: file.attrs[name] for name in schema.ATTRIBUTES}
-                if file.attrs["sha256"] != _attribute_checksum(attributes):
+                if file.attrs["sha256"] != _checksum(attributes):
                     raise _Damage("the attributes are not those that were written")
                 for name, expected in _attributes(manifest, shard).items():
                     if attributes[name] != expected:
@@ -170,8 +175,8 @@ class Folder:
                         raise _Damage(problem)
                     if file[array.name].attrs["sha256"] != _array_checksum(values):
                         raise _Damage("the numbers are not those that were written")
-                    if values.dtype.kind == "c" and not np.isfinite(values).all():
-                        row = int(np.argmin(np.isfinite(values).all(axis=1)))
+                    if values.dtype.kind in "fc" and not np.isfinite(values).all():
+                        row = int(np.argmin(np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
                         raise _Damage(
                             f"sample {shard.start + row} of {shard.split} holds a number that is not finite"
                         )
@@ -235,8 +240,7 @@ def _array_checksum(values: np.ndarray) -> str:
     return hasher.hexdigest()
 
 
-def _attribute_checksum(attributes: Mapping[str, Any]) -> str:
-    plain = {
-        name: value.item() if isinstance(value, np.generic) else value for name, value in attributes.items()
-    }
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Of attributes or a manifest, as canonical JSON."""
+    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in content.items()}
     return hashlib.sha256(canonical(plain).encode()).hexdigest()

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data import DataError
+from data.transforms import Compression, Standardise, complexify, realify
+
+
+def complex_data(seed, n, m):
+    rng = np.random.default_rng(seed)
+    mixing = rng.standard_normal((m, m)) * np.logspace(0, -2, m)[:, None]
+    return (rng.standard_normal((n, m)) + 1j * rng.standard_normal((n, m)) + 3 - 2j) @ mixing
+
+
+SHAPES = st.tuples(st.integers(0, 100), st.integers(2, 40), st.integers(2, 12))  # seed, n, m
+
+
+@given(SHAPES)
+def test_realify_is_an_isometry_and_complexify_its_inverse(shape):
+    d = complex_data(*shape)
+    np.testing.assert_allclose(realify(d) @ realify(d).T, (d @ d.conj().T).real, rtol=1e-12)
+    np.testing.assert_array_equal(complexify(realify(d)), d)
+
+
+@given(SHAPES)
+def test_compression_gives_uncorrelated_components_of_unit_variance(shape):
+    d = complex_data(*shape)
+    k = min(len(d) - 1, d.shape[1])
+    compress = Compression.fit(d, components=k)
+    z = compress(d)
+    np.testing.assert_allclose(compress.directions.T @ compress.directions, np.eye(k), atol=1e-12)
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-8)
+    np.testing.assert_allclose(z.T @ z / len(z), np.eye(k), atol=1e-8)
+    assert (np.diff(compress.scale) <= 0).all()
+
+
+@given(SHAPES)
+def test_compression_loses_the_variance_it_does_not_explain_and_no_more(shape):
+    d = complex_data(*shape)
+    k = max(1, min(len(d) - 1, d.shape[1]) // 2)
+    compress = Compression.fit(d, components=k)
+    lost = np.sum(np.abs(d - compress.inverse(compress(d))) ** 2)
+    total = np.sum(np.abs(d - d.mean(axis=0)) ** 2)
+    assert lost / total == pytest.approx(1 - compress.explained.sum(), abs=1e-10)
+
+
+@given(SHAPES)
+def test_compression_with_all_components_keeps_everything(shape):
+    d = complex_data(*shape)
+    compress = Compression.fit(d, components=min(len(d) - 1, 2 * d.shape[1]))
+    assert compress.explained.sum() == pytest.approx(1)
+    np.testing.assert_allclose(compress.inverse(compress(d)), d, atol=1e-9)
+
+
+def test_compression_does_not_depend_on_the_order_of_the_samples():
+    d = complex_data(0, 30, 4)
+    one, other = Compression.fit(d, 3), Compression.fit(d[::-1], 3)
+    np.testing.assert_allclose(one(d), other(d), atol=1e-10)
+
+
+@given(SHAPES)
+def test_standardise_gives_zero_mean_and_unit_variance_and_has_an_inverse(shape):
+    theta = complex_data(*shape).real
+    standardise = Standardise.fit(theta)
+    z = standardise(theta)
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-8)
+    np.testing.assert_allclose(z.std(axis=0), 1)
+    np.testing.assert_allclose(standardise.inverse(z), theta, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "transform", [Compression.fit(complex_data(1, 20, 5), 4), Standardise.fit(complex_data(1, 20, 5).real)]
+)
+def test_a_transform_survives_its_state(transform, tmp_path):
+    np.savez(tmp_path / "state.npz", **transform.state())
+    again = type(transform).from_state(np.load(tmp_path / "state.npz"))
+    new = complex_data(2, 6, 5).real
+    np.testing.assert_array_equal(again(new), transform(new))
+    with pytest.raises(DataError, match="expected the arrays mean"):
+        type(transform).from_state({"mean": np.zeros(5)})
+
+
+def test_mistakes_are_told_in_one_sentence():
+    d = complex_data(3, 10, 5)
+    holed = d.copy()
+    holed[4, 2] = complex(np.nan, 0)
+    compress, standardise = Compression.fit(d, 3), Standardise.fit(d.real)
+    for act, sentence in [
+        (lambda: compress(holed), r"observations: the entry in row 4, column 2 is .*not a finite number"),
+        (lambda: Compression.fit(holed, 3), r"row 4, column 2"),
+        (lambda: standardise(holed.real), r"parameters: the entry in row 4, column 2"),
+        (lambda: Compression.fit(d, 10), r"span 9 independent directions, given 10"),
+        (lambda: Compression.fit(d, 0), r"components: expected at least 1"),
+        (lambda: compress(d[:, :4]), r"observations: expected 5 columns, as in the training data, given 4"),
+        (lambda: compress(d[0]), r"expected a table"),
+        (lambda: compress.inverse(np.zeros((1, 4))), r"features: expected 3 columns"),
+        (lambda: Standardise.fit(np.ones((4, 2))), r"column 0 is the same in all 4 samples"),
+    ]:
+        with pytest.raises(DataError, match=sentence) as caught:
+            act()
+        assert "\n" not in str(caught.value)
