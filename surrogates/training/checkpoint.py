@@ -1,6 +1,7 @@
 """Checkpoint files: complete, atomic, and read without running code from them."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def save(path: Path, content: dict[str, Any]) -> None:
 def load(path: Path, device: torch.device) -> dict[str, Any]:
     """Read a file that ``save`` wrote; anything else raises ``SurrogateError`` naming it."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load itself does not look at the check sums
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
         content = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch reports damage as any of half a dozen types
         raise SurrogateError(

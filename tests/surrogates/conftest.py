@@ -1,0 +1,77 @@
+"""Shared by the tests of the networks: float64 throughout, and ways to build a net of any family and rule."""
+
+import hypothesis
+import pytest
+import torch
+
+from surrogates import FAMILIES, RULES, TimeGrid
+
+# No deadline, for no test here is about time; the same examples on every run.
+hypothesis.settings.register_profile("laws", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("laws")
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    """Laws are algebra: test them where round-off is 1e-16. A test of float32 asks for it by name."""
+    before = torch.get_default_dtype(), torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    yield
+    torch.set_default_dtype(before[0])
+    torch.set_num_threads(before[1])
+
+
+def combinations(learned_only=False):
+    """Every family with every time rule that it admits; by name, since nets are built inside the tests."""
+    found = []
+    for family in FAMILIES:
+        for rule, make in RULES.items():
+            grid = make(2, 1.0)
+            if (grid.always_positive or not family.positive_steps_only) and (
+                grid.learned or not learned_only
+            ):
+                found.append(pytest.param(family, rule, id=f"{family.__name__}-{rule}"))
+    return found
+
+
+def pytest_generate_tests(metafunc):
+    """Give every admitted ``family`` and ``rule`` (or ``learned_rule``) to the tests that ask for them."""
+    if {"family", "rule"} <= set(metafunc.fixturenames):
+        metafunc.parametrize(("family", "rule"), combinations())
+    elif {"family", "learned_rule"} <= set(metafunc.fixturenames):
+        metafunc.parametrize(("family", "learned_rule"), combinations(learned_only=True))
+    elif "family" in metafunc.fixturenames:
+        metafunc.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+    elif "rule" in metafunc.fixturenames:
+        metafunc.parametrize("rule", RULES)
+
+
+@pytest.fixture
+def build():
+    """build(family, grid or rule, ...) -> net with weights from the given seed."""
+
+    def build(family, time, *, layers=5, horizon=1.3, width=4, inputs=3, outputs=2, seed=0, **options):
+        grid = time if isinstance(time, TimeGrid) else RULES[time](layers, horizon)
+        generator = torch.Generator().manual_seed(seed)
+        return family(inputs, outputs, width, grid, generator=generator, **options)
+
+    return build
+
+
+@pytest.fixture
+def scatter():
+    """scatter(module, seed) moves every parameter by a random amount, learned steps away from uniform."""
+
+    def scatter(module, seed=1, size=0.3):
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter += (
+                    size
+                    * (2 * torch.rand(parameter.shape, generator=generator) - 1)
+                    * (parameter.abs().max() if isinstance(module, TimeGrid) and module.rule == "free" else 1)
+                )
+        return module
+
+    return scatter

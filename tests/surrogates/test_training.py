@@ -1,0 +1,492 @@
+import copy
+import json
+import math
+from dataclasses import FrozenInstanceError, asdict, replace
+
+import pytest
+import torch
+
+from surrogates import Fractional, ResNet, SurrogateError, TimeGrid
+from surrogates.losses import mse
+from surrogates.training import Settings, fit
+
+SETTINGS = Settings(epochs=6, batch=8, learning_rate=0.02, seed=3)
+
+
+def data(count, seed):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 3, generator=draw, dtype=torch.float64)
+    return x, torch.stack((x[:, 0] * x[:, 1], torch.sin(x[:, 2])), dim=1)
+
+
+TRAIN, VALID = data(30, 0), data(20, 1)
+
+
+def noisy(epoch):
+    """Fresh noise for each epoch, a function of the epoch alone."""
+    x, y = TRAIN
+    return x + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(epoch)), y
+
+
+class StopAfter(Exception):
+    """Raised by a callback: the stand-in for Ctrl-C or a kill between two epochs."""
+
+    def __init__(self, epoch):
+        super().__init__(epoch)
+        self.epoch = epoch
+
+    def on_epoch(self, state):
+        if state.epoch == self.epoch:
+            raise self
+
+
+class Recorder:
+    def __init__(self):
+        self.weights, self.states = [], []
+
+    def on_epoch(self, state):
+        self.states.append(state)
+        self.weights.append({name: value.clone() for name, value in state.net.state_dict().items()})
+
+
+def same(first, second):
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def receding(net):
+    """A validation set that the untrained net meets exactly: training can only move away from it."""
+    return VALID[0], net(VALID[0]).detach()
+
+
+class TestFit:
+    """Training lowers the loss, records what it did, and leaves the best weights behind."""
+
+    def test_learns(self, family, rule, build):
+        net = build(family, rule, width=12)
+        before = mse(net(VALID[0]), VALID[1]).item()
+        result = fit(net, data(200, 5), VALID, replace(SETTINGS, epochs=25, batch=20))
+        assert result.best_loss < 0.5 * before
+        assert mse(net(VALID[0]), VALID[1]).item() == result.best_loss
+
+    def test_learned_steps_move_and_fixed_ones_do_not(self, family, rule, build):
+        result = fit(build(family, rule), TRAIN, VALID, SETTINGS)
+        assert len(result.trace.steps) == SETTINGS.epochs + 1
+        moved = max(abs(a - b) for a, b in zip(result.trace.steps[0], result.trace.steps[-1], strict=True))
+        assert (moved == 0) == (rule == "fixed")
+
+    def test_best_weights_are_copies_and_not_the_live_ones(self, build):
+        """Where the validation loss rises, the weights left behind are those of the epoch before it did."""
+        recorder, net = Recorder(), build(ResNet, "positive")
+        result = fit(net, TRAIN, receding(net), SETTINGS, callbacks=[recorder])
+        assert result.best_epoch < 6
+        assert result.best_loss == min(result.trace.valid_loss)
+        assert same(net.state_dict(), recorder.weights[result.best_epoch - 1])
+        assert not same(net.state_dict(), recorder.weights[-1])
+
+    def test_validation_sees_the_whole_set_without_gradients_in_evaluation_mode(self, build):
+        seen, net = [], build(ResNet, "fixed")
+
+        def loss(prediction, target):
+            if not net.training:
+                seen.append((len(target), prediction.requires_grad))
+            return mse(prediction, target)
+
+        net.train()
+        fit(net, TRAIN, VALID, SETTINGS, loss=loss)
+        assert seen == [(20, False)] * SETTINGS.epochs
+        assert net.training
+
+    def test_trace_is_complete_and_plain(self, build):
+        trace = fit(build(ResNet, "free"), TRAIN, VALID, SETTINGS).trace
+        lengths = {name: len(entries) for name, entries in asdict(trace).items()}
+        assert lengths.pop("steps") == SETTINGS.epochs + 1
+        assert set(lengths.values()) == {SETTINGS.epochs}
+        assert json.loads(json.dumps(asdict(trace))) == asdict(trace)
+
+    def test_trace_of_one_full_batch_is_checked_by_hand(self, build):
+        net = build(ResNet, "positive")
+        value = mse(net(TRAIN[0]), TRAIN[1])
+        gradients = torch.autograd.grad(value, list(net.parameters()))
+        norm = math.sqrt(sum(float(g.square().sum()) for g in gradients))
+        trace = fit(net, TRAIN, VALID, replace(SETTINGS, epochs=1, batch=100)).trace
+        assert trace.train_loss == [pytest.approx(value.item(), rel=1e-12)]
+        assert trace.gradient_norm == [pytest.approx(norm, rel=1e-12)]
+        assert trace.clipped == [0.0]
+
+    def test_train_loss_is_the_mean_over_samples_when_the_last_batch_is_short(self, build):
+        def still(net):
+            return torch.optim.SGD(net.parameters(), lr=1e-300)
+
+        net = build(ResNet, "fixed")
+        trace = fit(net, TRAIN, VALID, replace(SETTINGS, batch=7), optimiser=still).trace
+        assert trace.train_loss == pytest.approx([mse(net(TRAIN[0]), TRAIN[1]).item()] * 6, rel=1e-12)
+
+    def test_cosine_schedule_per_epoch(self, build):
+        trace = fit(build(ResNet, "fixed"), TRAIN, VALID, SETTINGS).trace
+        expected = [0.02 * (1 + math.cos(math.pi * epoch / 6)) / 2 for epoch in range(6)]
+        assert trace.learning_rate == pytest.approx(expected, rel=1e-14)
+
+    def test_equal_seeds_give_equal_batches_to_every_net(self, build):
+        def batches(family, rule):
+            seen = []
+
+            def loss(prediction, target):
+                seen.append(target.clone())
+                return mse(prediction, target)
+
+            fit(build(family, rule), TRAIN, VALID, SETTINGS, loss=loss)
+            return torch.cat(seen)
+
+        reference = batches(ResNet, "fixed")
+        assert torch.equal(reference, batches(Fractional, "simplex"))
+        first, second = reference[:30], reference[50:80]
+        assert not torch.equal(first, second)  # a new order in each epoch (20 validation samples between)
+        assert torch.equal(first.sum(1).sort().values, second.sum(1).sort().values)
+
+    def test_every_epoch_asks_for_its_own_data(self, build):
+        asked = []
+
+        def train(epoch):
+            asked.append(epoch)
+            return noisy(epoch)
+
+        fit(build(ResNet, "fixed"), train, VALID, SETTINGS)
+        assert asked == list(range(6))
+
+    def test_optimiser_state_lives_over_the_epochs(self, build):
+        held = []
+
+        def momentum(net):
+            held.append(torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9))
+            return held[-1]
+
+        net = build(ResNet, "fixed")
+        twin = copy.deepcopy(net)
+        settings = replace(SETTINGS, epochs=3, batch=30, schedule="constant")
+        recorder = Recorder()
+        fit(net, TRAIN, VALID, settings, optimiser=momentum, callbacks=[recorder])
+        by_hand = torch.optim.SGD(twin.parameters(), lr=0.01, momentum=0.9)
+        for _ in range(3):
+            by_hand.zero_grad()
+            mse(twin(TRAIN[0]), TRAIN[1]).backward()
+            by_hand.step()
+        assert len(held) == 1
+        for name, value in twin.state_dict().items():
+            torch.testing.assert_close(value, recorder.weights[-1][name], rtol=1e-12, atol=1e-14)
+
+    def test_a_line_search_optimiser_fits_in(self, build):
+        def quasi_newton(net):
+            return torch.optim.LBFGS(net.parameters(), line_search_fn="strong_wolfe")
+
+        settings = replace(SETTINGS, epochs=5, batch=30, schedule="constant")
+        trace = fit(build(ResNet, "positive"), TRAIN, VALID, settings, optimiser=quasi_newton).trace
+        assert trace.train_loss[-1] < 0.2 * trace.train_loss[0]
+
+    def test_weight_decay_spares_steps_and_biases(self, build):
+        net = build(ResNet, "free")
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        constant = (
+            torch.zeros(8, 3),
+            net(torch.zeros(8, 3)).detach(),
+        )  # zero loss: decay alone moves the net
+        settings = replace(SETTINGS, epochs=1, weight_decay=0.5, learning_rate=1e-6)
+        recorder = Recorder()
+        fit(net, constant, constant, settings, callbacks=[recorder])
+        for name, value in recorder.weights[0].items():
+            shrunk = torch.allclose(value, before[name] * (1 - 0.5e-6), rtol=1e-12, atol=0)
+            assert shrunk == name.endswith("weight"), name
+
+    def test_clipping_bounds_the_update_and_is_recorded(self, build):
+        def plain(net):
+            return torch.optim.SGD(net.parameters(), lr=1.0)
+
+        net = build(ResNet, "fixed")
+        before = torch.nn.utils.parameters_to_vector(net.parameters()).detach().clone()
+        settings = replace(SETTINGS, epochs=1, batch=30, clip=1e-3)
+        trace = fit(net, TRAIN, VALID, settings, optimiser=plain).trace
+        after = torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+        assert float((after - before).norm()) == pytest.approx(1e-3, rel=1e-2)
+        assert trace.clipped == [1.0]
+        assert trace.gradient_norm[0] > 1e-3
+
+    def test_callbacks_and_progress_see_every_epoch(self, build):
+        recorder, told = Recorder(), []
+        result = fit(
+            build(ResNet, "fixed"), TRAIN, VALID, SETTINGS, callbacks=[recorder], progress=told.append
+        )
+        assert (
+            [state.epoch for state in recorder.states]
+            == [state.epoch for state in told]
+            == [1, 2, 3, 4, 5, 6]
+        )
+        assert told[-1].epochs == 6
+        assert (told[-1].best_epoch, told[-1].best_loss) == (result.best_epoch, result.best_loss)
+
+    def test_a_net_of_torchs_own_parts_trains_too(self):
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+        result = fit(net, TRAIN, VALID, SETTINGS)
+        assert result.trace.train_loss[-1] < result.trace.train_loss[0]
+        assert result.trace.steps == []
+
+
+class TestResume:
+    """A run that was cut anywhere and continued is the uninterrupted run, bit for bit."""
+
+    @pytest.mark.parametrize("train", [TRAIN, noisy], ids=["pair", "fresh noise"])
+    @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+    def test_ten_epochs_equal_five_and_five(self, family, rule, build, tmp_path, train, weight_decay):
+        settings = replace(SETTINGS, epochs=10, weight_decay=weight_decay)
+        whole = build(family, rule)
+        expected = fit(whole, train, VALID, settings)
+
+        def run(net, *callbacks):
+            return fit(
+                net,
+                train,
+                VALID,
+                settings,
+                checkpoint=tmp_path / "run.pt",
+                checkpoint_seconds=0,
+                callbacks=callbacks,
+            )
+
+        with pytest.raises(StopAfter):
+            run(build(family, rule), StopAfter(5))
+        recorder, resumed = Recorder(), build(family, rule, seed=99)  # its own weights must not matter
+        assert run(resumed, recorder) == expected
+        assert [state.epoch for state in recorder.states] == [6, 7, 8, 9, 10]
+        assert same(resumed.state_dict(), whole.state_dict())
+
+    def test_a_longer_run_continues_a_finished_one_while_the_rate_is_constant(self, build, tmp_path):
+        settings = replace(SETTINGS, epochs=10, schedule="constant")
+        whole, halves = build(ResNet, "positive"), build(ResNet, "positive")
+        expected = fit(whole, TRAIN, VALID, settings)
+        fit(halves, TRAIN, VALID, replace(settings, epochs=5), checkpoint=tmp_path / "run.pt")
+        assert fit(halves, TRAIN, VALID, settings, checkpoint=tmp_path / "run.pt") == expected
+        assert same(halves.state_dict(), whole.state_dict())
+
+    def test_best_weights_survive_the_interruption(self, build, tmp_path):
+        """The best epoch may lie before the cut, and must come back as it was."""
+        whole = build(ResNet, "positive")
+        valid = receding(whole)
+        expected = fit(whole, TRAIN, valid, SETTINGS)
+        assert expected.best_epoch < 4
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        with pytest.raises(StopAfter):
+            fit(net, TRAIN, valid, SETTINGS, checkpoint=path, checkpoint_seconds=0, callbacks=[StopAfter(4)])
+        assert fit(net, TRAIN, valid, SETTINGS, checkpoint=path) == expected
+        assert same(net.state_dict(), whole.state_dict())
+
+    def test_a_cut_inside_an_epoch_goes_back_to_the_last_checkpoint(self, build, tmp_path):
+        path, whole = tmp_path / "run.pt", build(Fractional, "simplex")
+        expected = fit(whole, TRAIN, VALID, SETTINGS)
+        calls = []
+
+        def failing(prediction, target):
+            calls.append(1)
+            if len(calls) == 12:
+                raise KeyboardInterrupt
+            return mse(prediction, target)
+
+        net = build(Fractional, "simplex")
+        with pytest.raises(KeyboardInterrupt):
+            fit(net, TRAIN, VALID, SETTINGS, loss=failing, checkpoint=path, checkpoint_seconds=0)
+        assert fit(net, TRAIN, VALID, SETTINGS, checkpoint=path) == expected
+        assert same(net.state_dict(), whole.state_dict())
+
+    def test_a_finished_run_returns_at_once_with_its_best_weights(self, build, tmp_path):
+        path, net = tmp_path / "deep" / "run.pt", build(ResNet, "positive")
+        first = fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        other, recorder = build(ResNet, "positive", seed=5), Recorder()
+        assert fit(other, TRAIN, VALID, SETTINGS, checkpoint=path, callbacks=[recorder]) == first
+        assert recorder.states == []
+        assert same(other.state_dict(), net.state_dict())
+
+    def test_resume_can_be_declined(self, build, tmp_path):
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        recorder = Recorder()
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path, resume=False, callbacks=[recorder])
+        assert len(recorder.states) == 6
+
+    def test_a_failed_write_keeps_the_old_file_and_leaves_no_litter(self, build, tmp_path, monkeypatch):
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        before = path.read_bytes()
+
+        def half(content, file):
+            file.write(b"half a file")
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(torch, "save", half)
+        with pytest.raises(OSError, match="no space"):
+            fit(net, TRAIN, VALID, SETTINGS, checkpoint=path, resume=False)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_checkpoints_are_read_without_running_code_from_them(self, build, tmp_path):
+        path = tmp_path / "run.pt"
+        fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+        content = torch.load(path, weights_only=True)
+        wanted = {"weights", "best", "optimiser", "sampler", "epoch", "trace", "settings", "architecture"}
+        assert wanted <= content.keys()
+
+
+class TestDamage:
+    """A checkpoint that is not this run's is refused in one sentence that names the file."""
+
+    @pytest.fixture
+    def path(self, build, tmp_path):
+        path = tmp_path / "run.pt"
+        fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+        return path
+
+    @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.999])
+    def test_cut_short(self, build, path, keep):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(keep * len(content))])
+        with pytest.raises(SurrogateError, match=r"run\.pt cannot be read"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+    def test_flipped_bit_in_the_weights(self, build, path):
+        weight = torch.load(path, weights_only=True)["weights"]["layer_weight"].numpy().tobytes()
+        content = bytearray(path.read_bytes())
+        content[content.index(weight) + 100] ^= 16
+        path.write_bytes(content)
+        with pytest.raises(SurrogateError, match=r"run\.pt cannot be read"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+    @pytest.mark.parametrize("content", [{"weights": 1}, [1, 2], torch.zeros(3)])
+    def test_file_of_another_kind(self, build, path, content):
+        torch.save(content, path)
+        with pytest.raises(SurrogateError, match=r"run\.pt is not a training checkpoint"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            ({"learning_rate": 0.1}, "learning_rate 0.02 there, 0.1 here"),
+            ({"batch": 4, "seed": 1}, "batch.*seed"),
+            ({"epochs": 12}, "epochs 6 there, 12 here"),
+            ({"weight_decay": 0.1}, "weight_decay.*optimiser 'Adam' there, 'AdamW' here"),
+        ],
+    )
+    def test_other_settings(self, build, path, change, named):
+        with pytest.raises(SurrogateError, match=rf"run\.pt was trained with other settings.*{named}"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, replace(SETTINGS, **change), checkpoint=path)
+
+    @pytest.mark.parametrize(
+        ("kind", "time", "options", "named"),
+        [
+            (Fractional, "positive", {}, "class 'ResNet' there, 'Fractional' here"),
+            (ResNet, "simplex", {}, "time rule"),
+            (ResNet, "positive", {"horizon": 2.0}, "time constants"),
+            (ResNet, "positive", {"width": 5}, "shapes"),
+            (ResNet, "positive", {"activation": torch.relu}, "tanh.*relu"),
+        ],
+    )
+    def test_another_net(self, build, path, kind, time, options, named):
+        with pytest.raises(SurrogateError, match=rf"run\.pt belongs to another net.*{named}"):
+            fit(build(kind, time, **options), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+
+class TestNotFinite:
+    """A loss or gradient that leaves the numbers stops the run and says where it began."""
+
+    def test_names_epoch_layer_steps_and_checkpoint(self, build, tmp_path):
+        net, path = build(ResNet, TimeGrid.fixed(steps=[0.25, 0.5, 1.0])), tmp_path / "run.pt"
+
+        class Poison:
+            def on_epoch(self, state):
+                if state.epoch == 2:
+                    with torch.no_grad():
+                        state.net.layer_bias[1, 0] = math.nan
+
+        with pytest.raises(SurrogateError) as caught:
+            fit(net, TRAIN, VALID, SETTINGS, checkpoint=path, checkpoint_seconds=0, callbacks=[Poison()])
+        text = str(caught.value)
+        for part in ("epoch 3", "state of layer 2", "0.25, 0.5, 1", f"last good: {path}"):
+            assert part in text
+        assert "\n" not in text
+        good = torch.load(path, weights_only=True)
+        assert good["epoch"] == 2
+        assert all(value.isfinite().all() for value in good["weights"].values())
+
+    def test_a_rate_beyond_reason_stops_the_run(self, build):
+        net = build(ResNet, "fixed", activation=lambda z: z**3)
+        with pytest.raises(SurrogateError, match=r"not finite.*no checkpoint was written"):
+            fit(net, TRAIN, VALID, replace(SETTINGS, learning_rate=1e4))
+
+    def test_an_infinite_gradient_of_a_finite_loss_is_caught_before_the_step(self, build):
+        net = build(ResNet, "fixed")
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+
+        def steep(prediction, target):
+            return (prediction - prediction.detach()).abs().sqrt().sum()  # zero, with an infinite slope
+
+        with pytest.raises(SurrogateError, match=r"epoch 1: the gradient is not finite, though"):
+            fit(net, TRAIN, VALID, SETTINGS, loss=steep)
+        assert same(net.state_dict(), before)
+
+
+class TestDoor:
+    """Data and settings are checked before the first step."""
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    @pytest.mark.parametrize(("which", "part"), [("train", 0), ("train", 1), ("valid", 0), ("valid", 1)])
+    def test_nan_or_infinity_in_the_data(self, build, value, which, part):
+        pairs = {"train": copy.deepcopy(TRAIN), "valid": copy.deepcopy(VALID)}
+        pairs[which][part][7, 1] = value
+        kind = "targets" if part else "inputs"
+        with pytest.raises(
+            SurrogateError, match=rf"{which}: NaN or infinity in the {kind} of 1 of .*sample 7"
+        ):
+            fit(build(ResNet, "fixed"), **pairs, settings=SETTINGS)
+
+    def test_nan_in_the_data_of_a_later_epoch(self, build):
+        def train(epoch):
+            x, y = TRAIN
+            return (x * math.nan if epoch == 2 else x), y
+
+        with pytest.raises(SurrogateError, match=r"train\(2\): NaN"):
+            fit(build(ResNet, "fixed"), train, VALID, SETTINGS)
+
+    @pytest.mark.parametrize(
+        ("train", "message"),
+        [
+            (TRAIN[0], "pair of tensors"),
+            ((TRAIN[0], TRAIN[1][:5]), "as many inputs as targets"),
+            ((TRAIN[0][:0], TRAIN[1][:0]), "at least one"),
+            ((TRAIN[0][:, :2], TRAIN[1]), "expects inputs of shape"),
+            ((TRAIN[0], TRAIN[1][:, :1]), "same shape"),
+            ((TRAIN[0].float(), TRAIN[1]), "float32"),
+        ],
+    )
+    def test_data_of_the_wrong_form(self, build, train, message):
+        with pytest.raises(SurrogateError, match=message):
+            fit(build(ResNet, "fixed"), train, VALID, SETTINGS)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"epochs": 0},
+            {"epochs": 2.5},
+            {"batch": 0},
+            {"batch": True},
+            {"learning_rate": 0.0},
+            {"learning_rate": math.nan},
+            {"learning_rate": "fast"},
+            {"weight_decay": -1.0},
+            {"schedule": "linear"},
+            {"clip": 0.0},
+            {"seed": -1},
+        ],
+    )
+    def test_settings_that_make_no_sense(self, change):
+        with pytest.raises(SurrogateError, match=next(iter(change))):
+            replace(SETTINGS, **change)
+
+    def test_settings_are_frozen(self):
+        with pytest.raises(FrozenInstanceError):
+            SETTINGS.epochs = 3
