@@ -1,0 +1,226 @@
+"""Generation as others meet it: any number of workers, killed at any point, run again."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import data
+
+PATIENCE = 60  # seconds until a process that should have done something is given up
+
+
+def digests(folder):
+    return {file.name: file.read_bytes() for file in sorted((folder / "shards").glob("*.h5"))}
+
+
+@pytest.mark.parametrize(("workers", "shard"), [(2, 4), (1, 1), (2, 100)])
+def test_the_bits_depend_neither_on_the_workers_nor_on_the_shards(
+    recipe_file, dataset, tmp_path, workers, shard
+):
+    ds = data.generate(recipe_file, tmp_path / "again", workers, overrides={"store.shard": shard})
+    assert ds.digest() == dataset.digest()
+
+
+def test_samples_do_not_depend_on_how_many_are_asked_for(recipe_file, dataset, tmp_path):
+    fewer = {"splits.train.samples": 3, "splits.test.samples": 3, "splits.valid.samples": 1}
+    ds = data.generate(recipe_file, tmp_path / "fewer", 1, overrides=fewer)
+    for name in ds.splits:
+        few, all_ = ds.split(name), dataset.split(name)
+        assert few.observations.tobytes() == all_.observations[: len(few)].tobytes()
+        assert few.parameters.tobytes() == all_.parameters[: len(few)].tobytes()
+
+
+def test_progress_counts_to_the_end_and_a_finished_data_set_is_left_alone(recipe_file, dataset, tmp_path):
+    folder, seen = tmp_path / "watched", []
+    data.generate(recipe_file, folder, 1, progress=seen.append)
+    assert [event.stage for event in seen[:2]] == ["prepare", "solve"]
+    assert [event.done for event in seen] == sorted(event.done for event in seen)
+    assert (seen[0].done, seen[-1].done, seen[-1].left) == (0, 24, 0)
+    (folder / "shards" / "train-00002.h5").unlink()
+    before, seen = digests(folder), []
+    data.generate(recipe_file, folder, 1, progress=seen.append)
+    assert [(event.done, event.kept) for event in seen] == [(20, 20), (20, 20), (24, 20)]
+    assert before.items() <= digests(folder).items()
+    before, seen = digests(folder), []
+    data.generate(recipe_file, folder, 1, overrides={"store.shard": 5}, progress=seen.append)
+    assert (seen, digests(folder)) == ([], before)
+
+
+# -- stopped, however roughly ---------------------------------------------------------------------------
+
+# A script without a main guard, as a user writes it. It stands still once HOLD samples are in the folder.
+SCRIPT = """
+import multiprocessing, sys, time
+import data
+recipe, out, hold = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def watch(event):
+    if event.done >= hold:
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        while True:  # in slices: a signal that comes just before a wait would only be seen after it
+            time.sleep(0.1)
+data.generate(recipe, out, 2, overrides={"store.shard": 1}, progress=watch)
+"""
+
+
+@pytest.fixture
+def start(recipe_file, tmp_path):
+    """Starts a generation in a process group of its own, and ends it for good after the test."""
+    script, started = tmp_path / "script.py", []
+    script.write_text(SCRIPT)
+
+    def start(out, hold):
+        command = [sys.executable, str(script), str(recipe_file), str(out), str(hold)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("shards", "hold"), [(1, 10**6), (5, 5)])
+def test_killed_with_all_its_workers_a_generation_continues_and_ends_the_same(
+    start, recipe_file, dataset, tmp_path, shards, hold
+):
+    out = tmp_path / "killed"
+    process = start(out, hold)
+    wait_for(lambda: len(list(out.glob("shards/*.h5"))) >= shards)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = digests(out)
+    assert len(kept) >= shards
+    ds = data.generate(recipe_file, out, 1)
+    assert ds.digest() == dataset.digest()
+    assert kept.items() <= digests(out).items()
+    assert len(digests(out)) == 24  # the folder keeps the shard size it was started with
+    assert not list(out.rglob("*.part"))
+
+
+def test_workers_end_with_their_parent_and_a_second_generator_is_refused(start, recipe_file, tmp_path):
+    out = tmp_path / "held"
+    process = start(out, 2)
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(workers) == 2
+    with pytest.raises(data.DataError, match=r"held: another process is generating into this folder"):
+        data.generate(recipe_file, out, 1)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(map(alive, workers)))
+
+
+def test_ctrl_c_ends_parent_and_workers_at_once_and_keeps_what_is_finished(start, tmp_path):
+    process = start(tmp_path / "interrupted", 2)
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    _, complaints = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGINT
+    assert complaints.count(b"Traceback") == 1  # the caller's own; the workers are silent
+    wait_for(lambda: not any(map(alive, workers)))
+    assert len(data.open(tmp_path / "interrupted", partial=True)) >= 2
+
+
+def test_a_killed_worker_is_told_in_one_sentence_and_the_rest_is_kept(recipe_file, dataset, tmp_path):
+    def kill(event):
+        if event.stage == "solve" and event.done >= 2:
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    out = tmp_path / "orphaned"
+    with pytest.raises(
+        data.DataError, match=r"a worker process died, .* of 24 samples are kept: run the same"
+    ):
+        data.generate(recipe_file, out, 1, overrides={"store.shard": 1}, progress=kill)
+    kept = digests(out)
+    assert kept
+    assert data.generate(recipe_file, out, 1).digest() == dataset.digest()
+    assert kept.items() <= digests(out).items()
+
+
+# -- refused --------------------------------------------------------------------------------------------
+
+SMALL_DISK = """
+import resource, sys
+import data
+def watch(event):
+    if event.done >= 8:  # from now on this process can write no file as large as a shard
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    data.generate(sys.argv[1], sys.argv[2], 1, progress=watch)
+except data.DataError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_refuses_is_told_and_a_later_run_continues(recipe_file, dataset, tmp_path):
+    out = tmp_path / "full"
+    command = [sys.executable, "-c", SMALL_DISK, str(recipe_file), str(out)]
+    message = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "full: cannot be written" in message
+    assert "finished shards are kept" in message
+    assert not list(out.rglob("*.part"))
+    assert len(digests(out)) >= 2
+    assert data.generate(recipe_file, out, 1).digest() == dataset.digest()
+
+
+def test_a_place_where_no_folder_can_be_is_told_in_one_sentence(recipe_file, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(data.DataError, match=r"cannot be written \(Not a directory\)"):
+        data.generate(recipe_file, tmp_path / "file" / "out", 1)
+
+
+def test_the_folder_of_another_recipe_is_refused_naming_the_difference(recipe_file, dataset):
+    with pytest.raises(
+        data.DataError, match=r"another recipe \(splits.train.samples is 12 there and 13 here\)"
+    ):
+        data.generate(recipe_file, dataset.path, overrides={"splits.train.samples": 13})
+    with pytest.raises(data.DataError, match=r"\(problem.frequency is 23900000.0 there and 1000000.0 here\)"):
+        data.generate(recipe_file, dataset.path, overrides={"problem.frequency": 1e6})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"mesh.cells": "six"}, r"mesh .*cells.*six"),
+        (
+            {"problem.prior": {"z": [0.93, 0.97]}},
+            r"sample \d+ of split test \(seed \d+\) cannot be solved: MaxwellError: Ball 1",
+        ),
+    ],
+)
+def test_what_the_physics_refuses_is_told_in_one_sentence(recipe_file, tmp_path, overrides, sentence):
+    with pytest.raises(data.DataError, match=sentence) as caught:
+        data.generate(recipe_file, tmp_path / "refused", 1, overrides=overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_workers_and_overrides_that_make_no_sense_are_refused(recipe_file, tmp_path):
+    with pytest.raises(data.DataError, match="workers: expected at least 1, given 0"):
+        data.generate(recipe_file, tmp_path / "none", 0)
+    with pytest.raises(data.DataError, match="overrides: go with a recipe's file"):
+        data.generate(data.recipe.load(recipe_file), tmp_path / "none", overrides={"seed": 1})
