@@ -93,14 +93,13 @@ def _shared_power(share: Tensor, rest: Tensor, power: float) -> Tensor:
 
     For small q the value would be safe with expm1 and log1p, but its derivative is a difference of two terms
     of size 1/q, so there the binomial series β Σ_k (1−β)…(k−β)/(k+1)! q^k takes over, whose terms are all
-    positive. Each branch is fed a harmless argument where the other one is chosen: torch.where alone would
-    multiply an infinite derivative by zero and return NaN.
+    positive. The series is harmless for any q ≤ 1; the other branch is fed q = 1 where it is not chosen, since
+    torch.where alone would multiply an infinite derivative by zero and return NaN.
     """
     near = share < _NEAR
-    small = torch.where(near, share, 0.0)
-    series = torch.ones_like(small)
+    series = torch.ones_like(share)
     for k in range(_DEGREE, 0, -1):  # Horner; the ratio of two consecutive coefficients is (k−β)/(k+1)
-        series = 1 + (k - power) / (k + 1) * small * series
+        series = 1 + (k - power) / (k + 1) * share * series
     # log of a directly summed ratio: exact when q → 1, where log1p(−q) would only see the rounding of q. The
     # clamp matters for float64 steps more than 300 decades apart and for nothing else.
     logarithm = torch.where(near, 1.0, rest).clamp_min(torch.finfo(rest.dtype).tiny).log()

@@ -80,6 +80,13 @@ class TestAccuracy:
         (a.sum() + c.sum()).backward()
         assert steps.grad.isfinite().all()
 
+    def test_steps_over_the_whole_range_of_float32_stay_finite(self):
+        steps = torch.tensor([1e-38, 1e38, 1e-30, 1.0, 1e20, 1e-38], dtype=torch.float32, requires_grad=True)
+        a, c = caputo.memory(steps, 0.5)
+        (a.sum() + c.sum()).backward()
+        assert a.isfinite().all()
+        assert steps.grad.isfinite().all()
+
     def test_gradcheck_through_both_tables(self):
         steps = torch.tensor([0.4, 0.01, 1.7, 0.3, 0.02], requires_grad=True)  # shares on both sides of 1/64
         assert torch.autograd.gradcheck(lambda tau: caputo.memory(tau, 0.37), (steps,), eps=1e-7)

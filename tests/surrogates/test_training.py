@@ -325,6 +325,16 @@ class TestResume:
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
 
+    def test_a_write_replaces_the_file_and_never_writes_into_it(self, build, tmp_path):
+        """Whoever holds the old file, as a process killed in mid-write leaves it, still holds it whole."""
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        before = path.read_bytes()
+        (tmp_path / "old.pt").hardlink_to(path)
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path, resume=False)
+        assert path.read_bytes() != before
+        assert (tmp_path / "old.pt").read_bytes() == before
+
     def test_checkpoints_are_read_without_running_code_from_them(self, build, tmp_path):
         path = tmp_path / "run.pt"
         fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
