@@ -229,8 +229,8 @@ def _solve(task: _Task) -> dict[str, np.ndarray]:
                 raise ArithmeticError("an observation is not finite")
         except Exception as error:
             raise DataError(
-                f"sample {index} of split {task.split} (seed {parameter_seed}) cannot be solved: "
-                f"{type(error).__name__}: {str(error).rstrip('.')}; finished shards are kept."
+                f"sample {index} of split {task.split} (seed {parameter_seed}) cannot be solved: {_reason(error)}; "
+                "finished shards are kept."
             ) from None
         traced = {name: response.info[name] for name in ("residual", "reciprocity", "seconds", "dofs")}
         rows.append(
@@ -257,10 +257,15 @@ def _problem(problem: str) -> Any:
 def _forward_map(problem: str, mesh: str) -> Any:
     try:
         forward = _problem(problem).discretise(**json.loads(mesh))
-    except maxwell.MaxwellError as error:
-        raise DataError(f"mesh {mesh}: {error}") from None
+    except Exception as error:
+        raise DataError(f"mesh {mesh} cannot be discretised: {_reason(error)}.") from None
     executors.limit_threads()
     return forward
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if isinstance(error, maxwell.MaxwellError) else f"{type(error).__name__}: {text}"
 
 
 def _discretise(problem: str, mesh: str) -> int:

@@ -206,10 +206,10 @@ def test_the_folder_of_another_recipe_is_refused_naming_the_difference(recipe_fi
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ({"mesh.cells": "six"}, r"mesh .*cells.*six"),
+        ({"mesh.cells": "six"}, r'mesh {"cells":"six",.*cannot be discretised: .*cells'),
         (
             {"problem.prior": {"z": [0.93, 0.97]}},
-            r"sample \d+ of split test \(seed \d+\) cannot be solved: MaxwellError: Ball 1",
+            r"sample \d+ of split test \(seed \d+\) cannot be solved: Ball 1",
         ),
     ],
 )
