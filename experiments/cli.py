@@ -1,0 +1,69 @@
+"""The command `maxinv`: one subcommand a file in `experiments.commands`, imported only when it is called.
+
+Exit codes: 0 done, 1 a check failed (doctor), 2 the user's mistake (one sentence on standard error),
+130 interrupted.
+"""
+
+import argparse
+import importlib
+import sys
+
+from experiments.errors import user_errors
+
+COMMANDS = {
+    "doctor": "check this installation, each finding with its mend",
+    "demo": "the whole story on real finite-element data: generate, train, compare, report",
+    "generate": "make a data set from a recipe, or continue one",
+    "train": "train one network on a data set",
+    "compare": "set trained networks beside each other and beside classical inversion",
+    "report": "write a comparison as one self-contained HTML file",
+}
+"""Every subcommand with its line of help; its module in `experiments.commands` has the same name."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `maxinv` with the given arguments (by default those of the process); returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    chosen = _outer_parser().parse_args(arguments[:1])
+    command = importlib.import_module(f"experiments.commands.{chosen.command}")
+    parser = argparse.ArgumentParser(
+        prog=f"maxinv {chosen.command}",
+        description=command.__doc__,
+        epilog=f"example:\n  {command.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    options = parser.parse_args(arguments[1:])
+    try:
+        return command.run(options) or 0
+    except KeyboardInterrupt:
+        print(
+            f"maxinv {chosen.command}: interrupted; run the same command again to continue.", file=sys.stderr
+        )
+        return 130
+    except BrokenPipeError:
+        return 141  # the reader of our output has gone, as `| head` does
+    except Exception as error:
+        if not isinstance(error, user_errors()):
+            raise
+        print(f"maxinv {chosen.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _outer_parser():
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="maxinv",
+        description="A laboratory for ill-posed 3D Maxwell inverse problems.\n\ncommands:\n" + lines,
+        epilog="`maxinv COMMAND --help` explains a command.\n\nexample:\n  maxinv demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="one of the above")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Train one network on a data set, or continue an interrupted training.
+
+The settings come from a TOML file if one is given, each overridable by its flag.  Killed at any moment,
+the same command continues and ends with the same weights, bit for bit.
+"""
+
+import argparse
+import typing
+
+EXAMPLE = "maxinv train out/demo/data out/runs/mine --family fractional --time simplex --seed 1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options: one flag for each field of a run's specification."""
+    from experiments.specs import RunSpec
+
+    parser.add_argument("dataset", metavar="DATA", help="folder of a data set, as `maxinv generate` makes it")
+    parser.add_argument("out", metavar="OUT", help="folder of the run")
+    parser.add_argument("--config", metavar="FILE", help="TOML file with any of the settings below")
+    for name, field in RunSpec.model_fields.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=_placeholder(field.annotation),
+            help=f"{field.description} (default: {field.default})",
+        )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train with progress, then say how well."""
+    from pathlib import Path
+
+    from experiments.files import read_toml, validated
+    from experiments.progress import Progress
+    from experiments.specs import RunSpec
+
+    table = read_toml(Path(options.config)) if options.config else {}
+    table |= {k: v for k in RunSpec.model_fields if (v := getattr(options, k)) is not None}
+    spec = validated(RunSpec, table, options.config or "")
+
+    import torch
+
+    from experiments.runs import train
+
+    torch.set_num_threads(1)  # nets this small lose by threads, and sums stay in one order
+    with Progress("train", spec.epochs, "epochs") as progress:
+        progress.start(0)
+        result = train(
+            options.dataset,
+            options.out,
+            spec,
+            lambda state: progress.update(state.epoch, f"validation {state.trace.valid_loss[-1]:.4f}"),
+        )
+    print(
+        f"{result.path}: best validation loss {result.record['best_loss']:.4f} after epoch "
+        f"{result.record['best_epoch']} of {spec.epochs}, {result.record['parameters']} parameters"
+    )
+
+
+def _placeholder(annotation) -> str:
+    """What stands for a flag's value in the help: its choices, or the kind of number."""
+    choices = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return "{" + ",".join(choices) + "}"
+    return {int: "N", float: "X"}.get(annotation, "NAME")

@@ -1,0 +1,201 @@
+"""One training run: from a data set and a specification to a folder with a trained network.
+
+A run folder holds `checkpoint.pt` (while training, see `surrogates.training.fit`), `model.pt` (weights and
+transforms) and, written last and so the sign that the run is complete, `run.json` (specification, trace,
+gradient profiles, figures).
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import data
+import surrogates
+from data.provenance import collect
+from data.transforms import Compression, Standardise
+from experiments.errors import StudyError
+from experiments.files import read_json, write_json
+from experiments.specs import RunSpec
+from surrogates import analysis, training
+from surrogates.training import checkpoint
+
+FAMILIES: dict[str, Callable[..., surrogates.LayeredNet]] = {
+    "resnet": lambda spec, **sizes: surrogates.ResNet(**sizes),
+    "fractional": lambda spec, **sizes: surrogates.Fractional(order=spec.order, **sizes),
+}
+"""How a specification's family name becomes a network."""
+
+
+def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet:
+    """The untrained network of a specification; equal seeds give equal weights in every family and rule."""
+    return FAMILIES[spec.family](
+        spec,
+        inputs=inputs,
+        outputs=outputs,
+        width=spec.width,
+        time=surrogates.RULES[spec.time](spec.layers, spec.horizon),
+        generator=torch.Generator().manual_seed(spec.seed),
+    ).to(_device(spec.device))
+
+
+@functools.lru_cache(maxsize=2)
+def _features(path: Path, components: int, noise: float, draws: int):
+    """Transforms, features and targets of a data set: cached, since all runs of a study share them."""
+    dataset = data.open(path)
+    train, valid = dataset.split("train"), dataset.split("valid")
+    compression = Compression.fit(train.observe(noise), components)
+    standardise = Standardise.fit(train.parameters)
+    seen = [compression(train.observe(noise, draw)) for draw in range(draws)]
+    return {
+        "compression": compression,
+        "standardise": standardise,
+        "train": (seen, standardise(train.parameters)),
+        "valid": (compression(valid.observe(noise)), standardise(valid.parameters)),
+        "digest": dataset.manifest.digest,
+        "names": dataset.names,
+    }
+
+
+def train(
+    dataset: str | Path,
+    out: str | Path,
+    spec: RunSpec,
+    progress: Callable[[training.EpochState], None] | None = None,
+) -> "Run":
+    """Train the network of `spec` on a data set into the folder `out`, or continue; a complete run is kept.
+
+    The network learns standardised parameters from principal components of the noisy data, by mean squared
+    error; both transforms are fitted on the training split alone.  Epoch e sees noise realisation e mod
+    `draws`, the same for every network.  Raises StudyError if the folder holds another run.
+    """
+    out = Path(out)
+    began = time.perf_counter()
+    if (out / "run.json").exists():
+        run = load(out)
+        _same(out, run.record["spec"], spec, run.record["dataset"], data.open(dataset).manifest.digest)
+        return run
+    known = _features(Path(dataset).absolute(), spec.components, spec.noise, spec.draws)
+    compression, standardise = known["compression"], known["standardise"]
+    outputs = len(known["names"])
+    net = build(spec, compression.components, outputs)
+
+    def tensor(values):
+        return torch.as_tensor(values, dtype=torch.float32, device=spec.device)
+
+    seen, target = [tensor(x) for x in known["train"][0]], tensor(known["train"][1])
+    valid = tuple(tensor(values) for values in known["valid"])
+    start = analysis.profile(net, *valid)
+    result = training.fit(
+        net,
+        lambda epoch: (seen[epoch % len(seen)], target),
+        valid,
+        training.Settings(
+            epochs=spec.epochs,
+            batch=spec.batch,
+            learning_rate=spec.learning_rate,
+            weight_decay=spec.weight_decay,
+            seed=spec.seed,
+        ),
+        checkpoint=out / "checkpoint.pt",
+        progress=progress,
+    )
+    end = analysis.profile(net, *valid)
+    checkpoint.save(
+        out / "model.pt",
+        {
+            "weights": net.state_dict(),
+            "compression": {k: torch.as_tensor(v) for k, v in compression.state().items()},
+            "standardise": {k: torch.as_tensor(v) for k, v in standardise.state().items()},
+        },
+    )
+    record = {
+        "spec": spec.model_dump(),
+        "dataset": known["digest"],
+        "names": list(known["names"]),
+        "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
+        "best_epoch": result.best_epoch,
+        "best_loss": result.best_loss,
+        "trace": asdict(result.trace),
+        "gradients": {"start": _plain(start), "end": _plain(end)},
+        "seconds": time.perf_counter() - began,
+        "provenance": collect(),
+    }
+    write_json(out / "run.json", record)
+    (out / "checkpoint.pt").unlink(missing_ok=True)  # all of it that matters is in the two files above
+    return load(out)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network as a user has it: observations in, parameters out.
+
+    record : what `run.json` holds.
+    """
+
+    path: Path
+    spec: RunSpec
+    net: surrogates.LayeredNet
+    compression: Compression
+    standardise: Standardise
+    record: dict[str, Any]
+
+    @torch.no_grad()
+    def estimate(self, observations: np.ndarray) -> np.ndarray:
+        """Parameters (n, p) in their units from observations (n, m) complex."""
+        features = torch.as_tensor(
+            self.compression(observations), dtype=torch.float32, device=self.spec.device
+        )
+        return self.standardise.inverse(self.net(features).double().cpu().numpy())
+
+
+def load(path: str | Path) -> Run:
+    """Load a complete run; StudyError when it is missing, unfinished or damaged."""
+    path = Path(path)
+    record = read_json(path / "run.json", "finished training run", "train it with `maxinv train`")
+    if not isinstance(record, dict) or not {"spec", "dataset", "names", "trace"} <= set(record):
+        raise StudyError(f"{path / 'run.json'}: is not the record of a run; train it again in a new folder.")
+    spec = RunSpec(**record["spec"])
+    content = checkpoint.load(path / "model.pt", _device(spec.device))
+    states = [
+        {k: v.cpu().numpy() for k, v in content[name].items()} for name in ("compression", "standardise")
+    ]
+    compression, standardise = Compression.from_state(states[0]), Standardise.from_state(states[1])
+    net = build(spec, compression.components, len(record["names"]))
+    net.load_state_dict(content["weights"])
+    return Run(path, spec, net.eval(), compression, standardise, record)
+
+
+def _same(out, there, spec, digest_there, digest_here):
+    here = spec.model_dump()
+    for name, value in here.items():
+        if there.get(name) != value:
+            raise StudyError(
+                f"{out}: holds a finished run with {name} = {there.get(name)!r}, and {value!r} was asked for; "
+                "give another folder, or remove this one."
+            )
+    if digest_there != digest_here:
+        raise StudyError(
+            f"{out}: holds a run that was trained on another data set; give another folder, or remove this one."
+        )
+
+
+def _plain(profile) -> dict[str, list[float]]:
+    return {name: getattr(profile, name).tolist() for name in ("states", "weights", "steps")}
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise StudyError(
+            f"device is {name!r}, which torch cannot use ({reason}); give cpu or cuda."
+        ) from None
+    return device

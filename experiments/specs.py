@@ -1,0 +1,52 @@
+"""Specifications of a training run and of a study, checked before any work begins (light to import)."""
+
+from typing import Literal
+
+import pydantic
+
+Positive = pydantic.PositiveFloat
+Count = pydantic.PositiveInt
+
+
+class RunSpec(pydantic.BaseModel):
+    """Everything that determines a trained network, given the data set."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    family: Literal["resnet", "fractional"] = pydantic.Field("resnet", description="family of the network")
+    time: Literal["fixed", "free", "positive", "simplex", "simplex-horizon"] = pydantic.Field(
+        "fixed", description="time steps: fixed, or learned under one of the other rules"
+    )
+    layers: Count = pydantic.Field(8, description="layers, which are time steps")
+    width: Count = pydantic.Field(64, description="width of the layers")
+    horizon: Positive = pydantic.Field(4.0, description="sum of the steps at the start")
+    order: float = pydantic.Field(0.5, gt=0, lt=1, description="order of the fractional derivative")
+    components: Count = pydantic.Field(24, description="principal components of the data that enter")
+    noise: float = pydantic.Field(0.01, ge=0, description="noise of the training data, relative RMS")
+    draws: Count = pydantic.Field(16, description="realisations of the noise that training cycles through")
+    epochs: Count = pydantic.Field(150, description="passes over the training split")
+    batch: Count = pydantic.Field(64, description="samples an update")
+    learning_rate: Positive = pydantic.Field(1e-2, description="of Adam, before its cosine schedule")
+    weight_decay: float = pydantic.Field(0.1, ge=0, description="decoupled (AdamW), on matrices alone")
+    seed: int = pydantic.Field(0, ge=0, description="of the weights and of the order of the samples")
+    device: str = pydantic.Field("cpu", description="torch device, such as cpu or cuda")
+
+    @pydantic.model_validator(mode="after")
+    def _fractional_needs_positive_steps(self):
+        if self.family == "fractional" and self.time == "free":
+            raise ValueError(
+                "time is 'free' in a fractional network, where a step that turns negative gives NaN; "
+                "choose positive, simplex, simplex-horizon or fixed."
+            )
+        return self
+
+
+class StudySpec(pydantic.BaseModel):
+    """A study: one data set, several variants of a network, each from the same seeds."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str = pydantic.Field(description="recipe of the data set: a shipped name or a TOML file")
+    seeds: Count = pydantic.Field(3, description="paired seeds of every variant")
+    network: dict = pydantic.Field(default={}, description="settings that all variants share")
+    variants: dict[str, dict] = pydantic.Field(min_length=1, description="name to settings of its own")

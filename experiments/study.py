@@ -1,0 +1,81 @@
+"""Studies: a TOML file that names a data recipe and the variants of a network to train on it."""
+
+from concurrent.futures import BrokenExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.errors import StudyError
+from experiments.files import read_toml, validated
+from experiments.progress import Progress
+from experiments.specs import RunSpec, StudySpec
+
+SHIPPED = Path(__file__).parent / "studies"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study.  `recipe` is the data recipe; `variants` are the specifications with seed 0."""
+
+    recipe: str
+    seeds: int
+    variants: dict[str, RunSpec]
+
+    def runs(self) -> dict[str, RunSpec]:
+        """Every run of the study: name of its folder to specification."""
+        return {
+            f"{name}-seed{seed}": spec.model_copy(update={"seed": seed})
+            for name, spec in self.variants.items()
+            for seed in range(self.seeds)
+        }
+
+
+def load(path: str | Path) -> Study:
+    """Read a study: a TOML file, or the name of one that comes with the package (`demo`)."""
+    file = Path(path)
+    shipped = {f.stem: f for f in sorted(SHIPPED.glob("*.toml"))}
+    if not file.exists() and str(path) in shipped:
+        file = shipped[str(path)]
+    spec = validated(StudySpec, read_toml(file), str(file))
+    variants = {
+        name: validated(RunSpec, {**spec.network, **settings}, f"{file}: variants.{name}")
+        for name, settings in spec.variants.items()
+    }
+    if any(variant.seed for variant in variants.values()):
+        raise StudyError(f"{file}: a variant names a seed; leave it out, `seeds` says how many are run.")
+    return Study(spec.recipe, spec.seeds, variants)
+
+
+def train_all(study: Study, dataset: Path, out: Path, workers: int | None = None) -> None:
+    """Train every run of a study that is not finished, in worker processes; each resumes from its checkpoint."""
+    from data import executors
+
+    runs = study.runs()
+    todo = [name for name in runs if not (out / name / "run.json").exists()]
+    with Progress("training", len(runs), "networks") as progress:
+        progress.start(len(runs) - len(todo))
+        if not todo:
+            return
+        workers = min(workers or executors.usable_cores(), len(todo))
+        try:
+            with executors.local(workers) as executor:
+                waiting = {
+                    executor.submit(_train, str(dataset), str(out / name), runs[name]): name for name in todo
+                }
+                for done, future in enumerate(as_completed(waiting), start=len(runs) - len(todo) + 1):
+                    progress.update(done, f"{waiting[future]}: {future.result()}")
+        except BrokenExecutor:
+            raise StudyError(
+                f"{out}: a worker process died while training, often for want of memory; run the same "
+                "command again to continue, perhaps with fewer workers."
+            ) from None
+
+
+def _train(dataset: str, out: str, spec: RunSpec) -> str:
+    """One run in a worker; returns a note on it."""
+    import torch
+
+    from experiments.runs import train
+
+    torch.set_num_threads(1)
+    run = train(dataset, out, spec)
+    return f"validation loss {run.record['best_loss']:.3f}"
