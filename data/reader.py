@@ -37,7 +37,7 @@ def open(path: str | Path, *, partial: bool = False) -> "Dataset":
     if len(present) < len(wanted) and not partial:
         raise DataError(
             f"{folder.path}: is incomplete, {len(wanted) - len(present)} of {len(wanted)} shards are missing;"
-            f" continue with `maxinv generate RECIPE --out {folder.path}`, or read what is there with "
+            f" continue with `maxinv generate RECIPE {folder.path}`, or read what is there with "
             "partial=True."
         )
     for split in manifest.recipe.undeclared_inverse_crimes():

@@ -23,6 +23,25 @@ def complexify(features: np.ndarray) -> np.ndarray:
     return real + 1j * imaginary
 
 
+def soften(features: np.ndarray) -> np.ndarray:
+    """(n, k) -> (n, k): each row shortened to asinh of its size, its direction kept.
+
+    z ↦ z · asinh(r)/r with r = ‖z‖/√k, so that rows of ordinary size (r ≲ 1, when the features have unit
+    variance) hardly change and large ones count by their logarithm. Scattered data are nearly proportional
+    to contrast times volume and spread over decades; where the anomaly is stands in their direction.
+    """
+    features = _checked("features", features, float)
+    size = np.linalg.norm(features, axis=1, keepdims=True) / np.sqrt(features.shape[1])
+    return features * np.divide(np.arcsinh(size), size, out=np.ones_like(size), where=size > 0)
+
+
+def harden(features: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`soften`: z ↦ z · sinh(r)/r."""
+    features = _checked("features", features, float)
+    size = np.linalg.norm(features, axis=1, keepdims=True) / np.sqrt(features.shape[1])
+    return features * np.divide(np.sinh(size), size, out=np.ones_like(size), where=size > 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Compression:
     """Observations (n, m) complex -> k real features of zero mean, unit variance and no correlation.

@@ -67,6 +67,7 @@ def _facts(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Var
         "mesh_difference": _mesh_difference(dataset),
         "comparison": comparison,
         "main": main,
+        "crime_effect": _crime_effect(comparison, main),
         "tables": [
             {
                 "title": compare.title(comparison, split),
@@ -110,6 +111,20 @@ def _pictures(comparison: dict[str, Any], dataset: data.Dataset, variants: list[
         "gradients_picture": png(curves.gradients(variants)),
         "noise_picture": png(curves.noise(comparison, variants)),
     }
+
+
+def _crime_effect(comparison: dict[str, Any], main: str) -> str:
+    """How the errors of the networks on the training mesh compare with those on a mesh of its own."""
+    level = comparison["levels"].index(comparison["noise"])
+    crimes = [name for name, about in comparison["splits"].items() if about["inverse_crime"]]
+    if not crimes or comparison["splits"][main]["inverse_crime"]:
+        return ""
+    results = [comparison["results"][name] for name in comparison["runs"]]
+    ratios = [r[crimes[0]]["relative"][level] / r[main]["relative"][level] for r in results]
+    return (
+        f"Here the networks' errors are {min(ratios):.2f} to {max(ratios):.2f} times those on a mesh of its own, "
+        "and both are printed so that neither is taken for the other."
+    )
 
 
 def _main_split(comparison: dict[str, Any]) -> str:

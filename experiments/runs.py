@@ -18,7 +18,7 @@ import torch
 import data
 import surrogates
 from data.provenance import collect
-from data.transforms import Compression, Standardise
+from data.transforms import Compression, Standardise, soften
 from experiments.errors import StudyError
 from experiments.files import read_json, write_json
 from experiments.specs import RunSpec
@@ -44,19 +44,25 @@ def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet:
     ).to(_device(spec.device))
 
 
+def features(compression: Compression, amplitude: str, observations: np.ndarray) -> np.ndarray:
+    """What enters a network: (n, m) complex observations to (n, k) real features."""
+    compressed = compression(observations)
+    return soften(compressed) if amplitude == "asinh" else compressed
+
+
 @functools.lru_cache(maxsize=2)
-def _features(path: Path, components: int, noise: float, draws: int):
+def _known(path: Path, components: int, amplitude: str, noise: float, draws: int):
     """Transforms, features and targets of a data set: cached, since all runs of a study share them."""
     dataset = data.open(path)
     train, valid = dataset.split("train"), dataset.split("valid")
     compression = Compression.fit(train.observe(noise), components)
     standardise = Standardise.fit(train.parameters)
-    seen = [compression(train.observe(noise, draw)) for draw in range(draws)]
+    seen = [features(compression, amplitude, train.observe(noise, draw)) for draw in range(draws)]
     return {
         "compression": compression,
         "standardise": standardise,
         "train": (seen, standardise(train.parameters)),
-        "valid": (compression(valid.observe(noise)), standardise(valid.parameters)),
+        "valid": (features(compression, amplitude, valid.observe(noise)), standardise(valid.parameters)),
         "digest": dataset.manifest.digest,
         "names": dataset.names,
     }
@@ -70,9 +76,10 @@ def train(
 ) -> "Run":
     """Train the network of `spec` on a data set into the folder `out`, or continue; a complete run is kept.
 
-    The network learns standardised parameters from principal components of the noisy data, by mean squared
-    error; both transforms are fitted on the training split alone.  Epoch e sees noise realisation e mod
-    `draws`, the same for every network.  Raises StudyError if the folder holds another run.
+    The network learns standardised parameters from principal components of the noisy data (their size softened
+    unless the specification says otherwise), by mean squared error; all transforms are fitted on the training
+    split alone.  Epoch e sees noise realisation e mod `draws`, the same for every network.  Raises StudyError
+    if the folder holds another run.
     """
     out = Path(out)
     began = time.perf_counter()
@@ -80,7 +87,7 @@ def train(
         run = load(out)
         _same(out, run.record["spec"], spec, run.record["dataset"], data.open(dataset).manifest.digest)
         return run
-    known = _features(Path(dataset).absolute(), spec.components, spec.noise, spec.draws)
+    known = _known(Path(dataset).absolute(), spec.components, spec.amplitude, spec.noise, spec.draws)
     compression, standardise = known["compression"], known["standardise"]
     outputs = len(known["names"])
     net = build(spec, compression.components, outputs)
@@ -114,6 +121,7 @@ def train(
             "standardise": {k: torch.as_tensor(v) for k, v in standardise.state().items()},
         },
     )
+    origin = collect()
     record = {
         "spec": spec.model_dump(),
         "dataset": known["digest"],
@@ -124,7 +132,7 @@ def train(
         "trace": asdict(result.trace),
         "gradients": {"start": _plain(start), "end": _plain(end)},
         "seconds": time.perf_counter() - began,
-        "provenance": collect(),
+        "provenance": {**origin, "versions": {**origin["versions"], "torch": torch.__version__}},
     }
     write_json(out / "run.json", record)
     (out / "checkpoint.pt").unlink(missing_ok=True)  # all of it that matters is in the two files above
@@ -148,10 +156,9 @@ class Run:
     @torch.no_grad()
     def estimate(self, observations: np.ndarray) -> np.ndarray:
         """Parameters (n, p) in their units from observations (n, m) complex."""
-        features = torch.as_tensor(
-            self.compression(observations), dtype=torch.float32, device=self.spec.device
-        )
-        return self.standardise.inverse(self.net(features).double().cpu().numpy())
+        entered = features(self.compression, self.spec.amplitude, observations)
+        x = torch.as_tensor(entered, dtype=torch.float32, device=self.spec.device)
+        return self.standardise.inverse(self.net(x).double().cpu().numpy())
 
 
 def load(path: str | Path) -> Run:

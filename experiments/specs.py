@@ -21,13 +21,16 @@ class RunSpec(pydantic.BaseModel):
     width: Count = pydantic.Field(64, description="width of the layers")
     horizon: Positive = pydantic.Field(4.0, description="sum of the steps at the start")
     order: float = pydantic.Field(0.5, gt=0, lt=1, description="order of the fractional derivative")
-    components: Count = pydantic.Field(24, description="principal components of the data that enter")
+    components: Count = pydantic.Field(12, description="principal components of the data that enter")
+    amplitude: Literal["asinh", "linear"] = pydantic.Field(
+        "asinh", description="size of a sample's features: softened (see data.transforms.soften) or as it is"
+    )
     noise: float = pydantic.Field(0.01, ge=0, description="noise of the training data, relative RMS")
     draws: Count = pydantic.Field(16, description="realisations of the noise that training cycles through")
-    epochs: Count = pydantic.Field(150, description="passes over the training split")
+    epochs: Count = pydantic.Field(120, description="passes over the training split")
     batch: Count = pydantic.Field(64, description="samples an update")
-    learning_rate: Positive = pydantic.Field(1e-2, description="of Adam, before its cosine schedule")
-    weight_decay: float = pydantic.Field(0.1, ge=0, description="decoupled (AdamW), on matrices alone")
+    learning_rate: Positive = pydantic.Field(3e-3, description="of Adam, before its cosine schedule")
+    weight_decay: float = pydantic.Field(0.3, ge=0, description="decoupled (AdamW), on matrices alone")
     seed: int = pydantic.Field(0, ge=0, description="of the weights and of the order of the samples")
     device: str = pydantic.Field("cpu", description="torch device, such as cpu or cuda")
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from maxwell.fenicsx import PETSc, basix, fem, ufl
+from maxwell.fenicsx import PETSc, basix, compiled, fem, ufl
 from maxwell.fenicsx import mesh as meshes
 
 QUADRATURE_DEGREE = 6
@@ -70,7 +70,7 @@ class NedelecSpace:
 
     def assemble(self, form) -> sp.csr_array:
         """Assemble a bilinear UFL form (test function conjugated) into CSR with sorted columns."""
-        matrix = fem.assemble_matrix(fem.form(form, dtype=PETSc.ScalarType))
+        matrix = fem.assemble_matrix(compiled(form, self.mesh.comm))
         matrix.scatter_reverse()
         csr = sp.csr_array(matrix.to_scipy())
         csr.sort_indices()
@@ -90,7 +90,8 @@ class NedelecSpace:
         deviation = fem.Constant(mesh, PETSc.ScalarType(survey.deviation))
         x = ufl.SpatialCoordinate(mesh)
         radius2 = (x[0] - centre[0]) ** 2 + (x[1] - centre[1]) ** 2
-        form = fem.form(ufl.inner(direction * ufl.exp(-radius2 / (2 * deviation**2)), v) * top(1))
+        density = ufl.exp(-radius2 / (2 * deviation**2))
+        form = compiled(ufl.inner(direction * density, v) * top(1), mesh.comm)
         columns = np.empty((self.dofs, survey.size))
         for k, (c, p) in enumerate(zip(survey.centres, survey.directions, strict=True)):
             centre.value[:] = c

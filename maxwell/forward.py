@@ -25,8 +25,13 @@ class ForwardMap(ABC):
         d = F(θ),    J = ∂F/∂θ  (m, p),    jvp: v ↦ J v,    vjp: w ↦ Re(Jᴴ w)
 
     The spaces carry the inner product Re⟨·,·⟩, so Re⟨J v, w⟩ = ⟨v, vjp(w)⟩: vjp is the gradient of
-    Re⟨w, F(θ)⟩.  Subclasses give `solve` and `linearise`; everything else follows.
+    Re⟨w, F(θ)⟩.  Subclasses give `dofs`, `solve` and `linearise`; everything else follows.
     """
+
+    @property
+    @abstractmethod
+    def dofs(self) -> int:
+        """Unknowns of the discretised field: the size, and roughly the cost, of a solve."""
 
     @abstractmethod
     def solve(self, theta) -> Response:

@@ -13,10 +13,11 @@ from maxwell.errors import MaxwellError
 
 @dataclass(frozen=True)
 class Parameter:
-    """One component of θ: its symbol and SI unit ("" when dimensionless)."""
+    """One component of θ: its symbol, SI unit ("" when dimensionless) and the group it belongs to."""
 
     name: str
     unit: str
+    group: str
 
 
 def smoothstep(t):
@@ -55,9 +56,15 @@ class Balls:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Names and units of θ, in order."""
-        units = {"x": "m", "y": "m", "z": "m", "R": "m", "q": ""}
-        return tuple(Parameter(f"{n}{b + 1}", u) for b in range(self.count) for n, u in units.items())
+        """Names, units and groups (centre, radius, log-contrast) of θ, in order."""
+        ball = {
+            "x": ("m", "centre"),
+            "y": ("m", "centre"),
+            "z": ("m", "centre"),
+            "R": ("m", "radius"),
+            "q": ("", "log-contrast"),
+        }
+        return tuple(Parameter(f"{n}{b + 1}", *about) for b in range(self.count) for n, about in ball.items())
 
     def check(self, theta) -> np.ndarray:
         """Return θ as a finite float64 array of shape (5·count,), or say what is wrong with it."""

@@ -10,11 +10,14 @@ E stays in V/m throughout; only lengths and the conductivity are scaled.
 from dataclasses import dataclass
 from math import pi, sqrt
 
-from scipy.constants import epsilon_0, mu_0
-from scipy.constants import speed_of_light as SPEED_OF_LIGHT
+SPEED_OF_LIGHT = 299_792_458.0
+"""c in m/s, exact by definition."""
 
-VACUUM_IMPEDANCE = sqrt(mu_0 / epsilon_0)
-"""Z0 in Ω (376.73…)."""
+VACUUM_PERMEABILITY = 1.25663706127e-6
+"""μ0 in H/m (CODATA 2022)."""
+
+VACUUM_IMPEDANCE = VACUUM_PERMEABILITY * SPEED_OF_LIGHT
+"""Z0 = μ0 c in Ω (376.73…)."""
 
 
 @dataclass(frozen=True)
@@ -48,4 +51,4 @@ class Scaling:
 
     def skin_depth(self, conductivity: float) -> float:
         """δ = 1/√(π f μ0 σ) in m, the good-conductor length scale of the field."""
-        return 1 / sqrt(pi * self.frequency * mu_0 * conductivity)
+        return 1 / sqrt(pi * self.frequency * VACUUM_PERMEABILITY * conductivity)

@@ -14,7 +14,7 @@ def losses(variants: list[Variant]) -> Figure:
     families = _by_family(variants)
     made, axes = figure(len(families), sharey=True)
     for axis, (family, members) in zip(axes[0], families.items(), strict=True):
-        for v in members:
+        for v in _fixed_last(members):
             traces = [run.record["trace"] for run in v.runs]
             valid = np.array([trace["valid_loss"] for trace in traces])
             epochs = np.arange(1, valid.shape[1] + 1)
@@ -33,7 +33,7 @@ def steps(variants: list[Variant]) -> Figure:
     families = _by_family(variants)
     made, axes = figure(len(families), sharey=True)
     for axis, (family, members) in zip(axes[0], families.items(), strict=True):
-        for v in members:
+        for v in _fixed_last(members):
             layers = np.arange(1, v.spec.layers + 1)
             if not v.learned:
                 axis.plot(
@@ -49,10 +49,10 @@ def steps(variants: list[Variant]) -> Figure:
                 label = f"{v.label}: each seed" if k == 0 else None
                 taken = run.record["gradients"]["end"]["steps"]
                 axis.plot(layers, taken, v.style, marker="o", ms=4, color=v.colour, lw=1.2, label=label)
-        axis.set(xlabel="layer l", title=family)
+        axis.set(xlabel=r"layer $\ell$", title=family)
         axis.margins(y=0.3)
         axis.legend(fontsize=8)
-    axes[0, 0].set_ylabel("time step τ_l")
+    axes[0, 0].set_ylabel(r"time step $\tau_\ell$")
     return made
 
 
@@ -62,7 +62,7 @@ def gradients(variants: list[Variant]) -> Figure:
     made, axes = figure(len(families), 2, sharex=True, sharey="row")
     for column, (family, members) in zip(axes.T, families.items(), strict=True):
         for axis, key, first in zip(column, ("states", "weights"), (0, 1), strict=True):
-            for v in members:
+            for v in _fixed_last(members):
                 for moment in ("start", "end"):
                     norms = np.array([run.record["gradients"][moment][key] for run in v.runs])
                     layers = np.arange(first, first + norms.shape[1])
@@ -79,9 +79,9 @@ def gradients(variants: list[Variant]) -> Figure:
             axis.set_yscale("log")
         column[0].set_title(family)
         column[0].legend(fontsize=8)
-        column[1].set_xlabel("layer l")
-    axes[0, 0].set_ylabel("‖∂J/∂y_l‖")
-    axes[1, 0].set_ylabel("‖∂J/∂K_l‖")
+        column[1].set_xlabel(r"layer $\ell$")
+    axes[0, 0].set_ylabel(r"$\|\partial J/\partial y_\ell\|$")
+    axes[1, 0].set_ylabel(r"$\|\partial J/\partial K_\ell\|$")
     return made
 
 
@@ -92,7 +92,9 @@ def noise(comparison: dict[str, Any], variants: list[Variant]) -> Figure:
     percent = 100 * np.array(comparison["levels"])
     looks = {v.label: {"color": v.colour, "linestyle": v.style} for v in variants}
     for axis, split in zip(axes[0], splits, strict=True):
-        for name, result in comparison["results"].items():
+        order = [*CLASSICAL_COLOURS, *(v.label for v in _fixed_last(variants))]
+        for name in order:
+            result = comparison["results"][name]
             look = looks.get(name) or {"color": CLASSICAL_COLOURS[name], "linestyle": "-."}
             by_seed = np.array(result[split]["by_seed"])
             axis.plot(percent, result[split]["relative"], marker="o", ms=4, label=name, **look)
@@ -101,6 +103,7 @@ def noise(comparison: dict[str, Any], variants: list[Variant]) -> Figure:
             )
         axis.axvline(100 * comparison["noise"], color="0.7", lw=0.8, zorder=0)
         axis.set_xscale("symlog", linthresh=0.1, linscale=0.5)
+        axis.set_xlim(-0.01, 1.2 * percent[-1])
         axis.set_yscale("log")
         axis.set_xticks(percent, [f"{p:g}" for p in percent])
         axis.minorticks_off()
@@ -132,6 +135,11 @@ def scatter(problem, truth: np.ndarray, estimates: np.ndarray, colour: str) -> F
         axis.set(xlabel=f"true {about.name}{unit}", title=about.group, aspect="equal", adjustable="datalim")
     axes[0, 0].set_ylabel("estimated")
     return made
+
+
+def _fixed_last(variants):
+    """Fixed steps are drawn last: their dashes let a learned curve show that lies under them."""
+    return sorted(variants, key=lambda v: not v.learned)
 
 
 def _by_family(variants):

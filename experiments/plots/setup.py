@@ -25,9 +25,9 @@ def setup(problem, theta: np.ndarray) -> Figure:
         xlim=(0, 1),
         ylim=(0, 1),
         zlim=(0, 1),
-        title=f"{problem.survey.size} patches on top: sources and receivers, along x and along y",
+        title=f"{problem.survey.size} sources and receivers on top",
     )
-    space.set_box_aspect((1, 1, 1), zoom=0.88)
+    space.set_box_aspect((1, 1, 1), zoom=0.95)
     space.view_init(elev=18, azim=-58)
 
     cut = made.add_subplot(1, 2, 2)

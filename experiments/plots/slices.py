@@ -20,7 +20,8 @@ def slices(problem, truth: np.ndarray, estimates: dict[str, np.ndarray], rows: d
     x, z = np.meshgrid(*line, indexing="ij")
     shown = None
     limit = max(abs(truth[i, 4::5]).max() for i in rows.values())
-    for row, (name, i) in zip(axes, rows.items(), strict=True):
+    for number, (name, i) in enumerate(rows.items()):
+        row = axes[number]
         points = np.stack([x, np.full_like(x, truth[i, 1]), z], axis=-1)
         for axis, (method, theta) in zip(row, {"truth": truth, **estimates}.items(), strict=True):
             image = render(problem, theta[i], points)
@@ -29,7 +30,7 @@ def slices(problem, truth: np.ndarray, estimates: dict[str, np.ndarray], rows: d
             )
             _ring(axis, truth[i])
             axis.set_aspect("equal")
-            if row is axes[0]:
+            if number == 0:
                 axis.set_title(method.replace(", ", ",\n"), fontsize=10)
         row[0].set_ylabel(f"{name}\nz in m")
     for axis in axes[-1]:

@@ -12,6 +12,8 @@ from maxwell.forward import ForwardMap
 class _Expansion:
     point: np.ndarray  # θ_0 (p,)
     value: np.ndarray  # F(θ_0), real and imaginary parts stacked (2m,)
+    low: np.ndarray  # smallest and largest value of each unknown in the branch (p,)
+    high: np.ndarray
     deviation: np.ndarray  # standard deviation of each unknown about θ_0 (p,)
     left: np.ndarray  # U (2m, r) of J Γ^{1/2} = U S Vᵀ
     values: np.ndarray  # S (r,)
@@ -35,10 +37,15 @@ class LinearisedTikhonov:
     forward : the map, discretised as for training.
     samples (n, p) : draws of the unknown, from which θ_0 and Γ are taken.
     branches (n,) : number of the branch of each sample.
+    bounded : move an estimate into the box that the branch's samples span; a linearised map sends large data
+        far outside it.
     Cost: one linearisation and one SVD of (2m, p) a branch; an estimate is a few products.
     """
 
-    def __init__(self, forward: ForwardMap, samples: np.ndarray, branches: np.ndarray):
+    def __init__(
+        self, forward: ForwardMap, samples: np.ndarray, branches: np.ndarray, *, bounded: bool = True
+    ):
+        self._bounded = bounded
         self._expansions = []
         for branch in np.unique(branches):
             members = samples[branches == branch]
@@ -51,7 +58,10 @@ class LinearisedTikhonov:
             value, jacobian = forward.linearise(point)
             scaled = _real(jacobian.T).T * deviation
             left, values, right = np.linalg.svd(scaled, full_matrices=False)
-            self._expansions.append(_Expansion(point, _real(value), deviation, left, values, right))
+            low, high = members.min(axis=0), members.max(axis=0)
+            self._expansions.append(
+                _Expansion(point, _real(value), low, high, deviation, left, values, right)
+            )
         self._scale = max(expansion.values[0] for expansion in self._expansions)
 
     def estimate(self, observations: np.ndarray, strength: float) -> np.ndarray:
@@ -68,7 +78,8 @@ class LinearisedTikhonov:
             objectives.append(
                 np.sum(misfit**2, axis=1) - np.sum(along**2 * (e.values**2 / (e.values**2 + weight)), axis=1)
             )
-            estimates.append(e.point + (z @ e.right) * e.deviation)
+            estimate = e.point + (z @ e.right) * e.deviation
+            estimates.append(np.clip(estimate, e.low, e.high) if self._bounded else estimate)
         best = np.argmin(objectives, axis=0)
         return np.stack(estimates)[best, np.arange(len(data))]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import DataError
-from data.transforms import Compression, Standardise, complexify, realify
+from data.transforms import Compression, Standardise, complexify, harden, realify, soften
 
 
 def complex_data(seed, n, m):
@@ -51,6 +51,20 @@ def test_compression_with_all_components_keeps_everything(shape):
     compress = Compression.fit(d, components=min(len(d) - 1, 2 * d.shape[1]))
     assert compress.explained.sum() == pytest.approx(1)
     np.testing.assert_allclose(compress.inverse(compress(d)), d, atol=1e-9)
+
+
+@given(SHAPES, st.floats(1e-9, 1e9))
+def test_softening_keeps_directions_bounds_growth_and_has_an_inverse(shape, size):
+    z = size * complex_data(*shape).real
+    soft = soften(z)
+    r, s = (np.linalg.norm(a, axis=1) / np.sqrt(z.shape[1]) for a in (z, soft))
+    np.testing.assert_allclose(s, np.arcsinh(r), rtol=1e-12)
+    np.testing.assert_allclose(np.sum(z * soft, axis=1), len(z[0]) * r * s, rtol=1e-12)  # parallel
+    np.testing.assert_allclose(harden(soft), z, rtol=1e-9)
+
+
+def test_softening_nothing_gives_nothing():
+    np.testing.assert_array_equal(soften(np.zeros((2, 3))), np.zeros((2, 3)))
 
 
 def test_compression_does_not_depend_on_the_order_of_the_samples():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import maxwell
-from maxwell import checks
+from maxwell import checks, fenicsx
 from maxwell.fenicsx import PETSc, fem, ufl
 from maxwell.solvers import SymmetricSolver
 
@@ -167,6 +167,21 @@ def test_data_converge_under_refinement():
     errors = [np.linalg.norm(d - data[-1]) / np.linalg.norm(data[-1]) for d in data[:-1]]
     assert errors[1] < 0.5 * errors[0]
     assert errors[1] < 0.10
+
+
+def test_a_compilation_that_was_killed_does_not_block_the_next(tmp_path, monkeypatch):
+    """A kernel's source without its mark of completion is what a SIGKILL leaves; the next run mends it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = maxwell.Conductivity().discretise(cells=2, degree=1)
+    folder = fenicsx.kernel_folder()
+    marks = sorted(folder.glob("*.c.cached"))
+    assert marks
+    for file in folder.iterdir():
+        if file.suffix != ".c":
+            file.unlink()
+    again = maxwell.Conductivity().discretise(cells=2, degree=1)
+    assert sorted(folder.glob("*.c.cached")) == marks
+    assert again(BALL).tobytes() == first(BALL).tobytes()
 
 
 def test_info_says_how_the_response_was_had(coarse):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import integrate
+from scipy import constants, integrate
 
 import maxwell
+from maxwell import units
 from maxwell.meshes import graded
 from maxwell.parametrisations import smoothstep
 from maxwell.units import Scaling
@@ -151,6 +152,8 @@ def test_units_of_the_default_problem():
     assert scaling.wavenumber == pytest.approx(0.5, abs=0.002)
     assert scaling.conductivity(0.0425) == pytest.approx(16, abs=0.02)
     assert scaling.skin_depth(0.0425) == pytest.approx(0.5, abs=0.002)
+    assert pytest.approx(constants.mu_0, rel=1e-9) == units.VACUUM_PERMEABILITY
+    assert constants.speed_of_light == units.SPEED_OF_LIGHT
     assert scaling.wavenumber_squared(0.0425).imag < 0  # decay under e^{+iωt}
 
 

@@ -13,6 +13,10 @@ class Linear(maxwell.ForwardMap):
     def __init__(self, matrix):
         self.matrix = matrix
 
+    @property
+    def dofs(self):
+        return self.matrix.shape[1]
+
     def solve(self, theta):
         return maxwell.Response(self.matrix @ theta)
 
@@ -29,7 +33,7 @@ def linear():
 def test_a_linear_map_is_inverted_exactly_as_the_strength_vanishes(linear):
     rng = np.random.default_rng(1)
     samples = rng.standard_normal((50, 3))
-    tikhonov = LinearisedTikhonov(linear, samples, np.zeros(50, dtype=int))
+    tikhonov = LinearisedTikhonov(linear, samples, np.zeros(50, dtype=int), bounded=False)
     truth = rng.standard_normal((7, 3))
     assert tikhonov.estimate(linear.batch(truth), 1e-14) == pytest.approx(truth, abs=1e-10)
 
@@ -38,7 +42,7 @@ def test_the_estimate_solves_the_normal_equations(linear):
     """Against the textbook formula (JᵀJ + λΓ⁻¹)⁻¹ on real and imaginary parts."""
     rng = np.random.default_rng(2)
     samples = rng.standard_normal((50, 3)) * [1.0, 2.0, 0.1] + 3.0
-    tikhonov = LinearisedTikhonov(linear, samples, np.zeros(50, dtype=int))
+    tikhonov = LinearisedTikhonov(linear, samples, np.zeros(50, dtype=int), bounded=False)
     data = linear.batch(samples[:1]) + 0.3
     mean, deviation, strength = samples.mean(axis=0), samples.std(axis=0), 0.02
     real = np.vstack([linear.matrix.real, linear.matrix.imag])
@@ -51,7 +55,7 @@ def test_the_estimate_solves_the_normal_equations(linear):
 
 def test_a_strong_penalty_gives_the_mean_of_the_branch(linear):
     samples = np.random.default_rng(3).standard_normal((50, 3))
-    tikhonov = LinearisedTikhonov(linear, samples, np.zeros(50, dtype=int))
+    tikhonov = LinearisedTikhonov(linear, samples, np.zeros(50, dtype=int), bounded=False)
     estimate = tikhonov.estimate(linear.batch(samples[:2]), 1e12)
     assert estimate == pytest.approx(np.tile(samples.mean(axis=0), (2, 1)), abs=1e-9)
 
@@ -69,6 +73,13 @@ def test_the_branch_of_a_ball_is_found_and_a_small_step_recovered():
     estimate = tikhonov.estimate(forward.batch(truth), 1e-10)
     assert (np.sign(estimate[:, 4]) == [-1, 1]).all()
     assert (np.abs(estimate - truth) < 0.25 * np.abs(step)).all()
+
+
+def test_a_bounded_estimate_stays_in_the_box_of_the_samples(linear):
+    samples = np.random.default_rng(3).uniform(-1, 1, (50, 3))
+    tikhonov = LinearisedTikhonov(linear, samples, np.zeros(50, dtype=int))
+    far = tikhonov.estimate(linear.batch([[9.0, 0.1, -9.0]]), 1e-14)[0]
+    assert far == pytest.approx([samples[:, 0].max(), 0.1, samples[:, 2].min()], abs=1e-9)
 
 
 def test_too_few_samples_and_a_wrong_strength_are_refused(linear):

@@ -1,14 +1,9 @@
 """Shared by the tests of the networks: float64 throughout, and ways to build a net of any family and rule."""
 
-import hypothesis
 import pytest
 import torch
 
 from surrogates import FAMILIES, RULES, TimeGrid
-
-# No deadline, for no test here is about time; the same examples on every run.
-hypothesis.settings.register_profile("laws", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("laws")
 
 
 @pytest.fixture(autouse=True)

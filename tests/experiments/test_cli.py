@@ -1,0 +1,180 @@
+"""The command line: light, explained, and one sentence with exit code 2 for a user's mistake."""
+
+import argparse
+import importlib
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from experiments import cli
+from experiments.commands import train
+from experiments.progress import Progress, clock
+from experiments.specs import RunSpec
+
+MAXINV = [sys.executable, "-m", "experiments.cli"]
+
+
+def refused(capsys, *arguments):
+    """Run a command that must fail as a user's mistake; returns its one sentence."""
+    assert cli.main([str(a) for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"maxinv {arguments[0]}: ")
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("arguments", [[], *([name] for name in cli.COMMANDS)], ids=str)
+def test_help_imports_nothing_heavy(arguments):
+    """Help answers at once since no library is loaded that takes long."""
+    heavy = "{'torch', 'dolfinx', 'petsc4py', 'h5py', 'matplotlib', 'scipy'}"
+    code = (
+        "import sys\nfrom experiments.cli import main\n"
+        f"try:\n    main({[*arguments, '--help']!r})\nexcept SystemExit as end:\n"
+        f"    print('loaded', end.code, {heavy} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded 0 set()"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_ends_in_an_example_that_parses(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    assert end.value.code == 0
+    command = importlib.import_module(f"experiments.commands.{name}")
+    assert capsys.readouterr().out.rstrip().endswith(command.EXAMPLE)
+    program, subcommand, *arguments = shlex.split(command.EXAMPLE)
+    assert (program, subcommand) == ("maxinv", name)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    parser.parse_args(arguments)
+
+
+def test_a_wrong_key_in_a_recipe(tmp_path, capsys):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[problem]\nkind = "conductivity"\n[splits.train]\nsampels = 3\n')
+    error = refused(capsys, "generate", recipe, tmp_path / "out")
+    assert "splits.train.sampels" in error
+    assert "samples" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_override(tmp_path, capsys):
+    assert "expected KEY=VALUE" in refused(capsys, "generate", "demo", tmp_path, "--set", "seed")
+    assert "unknown key" in refused(capsys, "generate", "demo", tmp_path, "--set", "splits.train.cells=3")
+
+
+def test_a_missing_recipe(tmp_path, capsys):
+    assert "nothing.toml" in refused(capsys, "generate", tmp_path / "nothing.toml", tmp_path / "out")
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_missing_data_set(tmp_path, capsys, command, demo):
+    rest = [tmp_path / "out"] if command == "train" else [demo / "runs"]
+    assert str(tmp_path / "nothing") in refused(capsys, command, tmp_path / "nothing", *rest)
+
+
+def test_a_free_grid_in_a_fractional_net(tmp_path, capsys, demo):
+    error = refused(
+        capsys, "train", demo / "data", tmp_path / "out", "--family", "fractional", "--time", "free"
+    )
+    assert "free" in error
+    assert "simplex" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("--layers", "0", "layers is '0'"),
+        ("--horizon", "-1", "horizon is '-1'"),
+        ("--horizon", "nan", "horizon"),
+        ("--epochs", "many", "epochs is 'many'"),
+        ("--family", "densenet", "family is 'densenet'"),
+        ("--device", "abacus", "abacus"),
+    ],
+)
+def test_a_wrong_setting_of_a_training(tmp_path, capsys, demo, flag, value, expected):
+    assert expected in refused(capsys, "train", demo / "data", tmp_path / "out", flag, value)
+
+
+def test_a_config_file_is_read_and_a_flag_overrides_it(tmp_path, capsys, demo):
+    config = tmp_path / "run.toml"
+    config.write_text("epochs = 4\nlayers = 2\nwidth = 4\ncomponents = 4\ndraws = 1\n")
+    done = cli.main(
+        ["train", str(demo / "data"), str(tmp_path / "out"), "--config", str(config), "--epochs", "2"]
+    )
+    assert done == 0
+    assert "of 2," in capsys.readouterr().out
+    config.write_text("epoch = 4\n")
+    error = refused(capsys, "train", demo / "data", tmp_path / "other", "--config", config)
+    assert "epoch: unknown key (did you mean epochs?)" in error
+
+
+def test_a_finished_run_is_not_overwritten_by_another(tmp_path, capsys, demo):
+    small = ["--epochs", "1", "--layers", "2", "--width", "4", "--components", "4", "--draws", "1"]
+    arguments = ["train", str(demo / "data"), str(tmp_path / "out"), *small]
+    assert cli.main(arguments) == 0
+    capsys.readouterr()
+    assert "seed = 0" in refused(capsys, *arguments, "--seed", "3")
+
+
+def test_a_missing_comparison(tmp_path, capsys):
+    assert "maxinv compare" in refused(capsys, "report", tmp_path / "comparison.json")
+
+
+def test_every_time_rule_and_family_can_be_configured():
+    """The choices that a specification lists are those that exist."""
+    from typing import get_args
+
+    import surrogates
+    from experiments.runs import FAMILIES
+
+    assert set(get_args(RunSpec.model_fields["time"].annotation)) == set(surrogates.RULES)
+    assert set(get_args(RunSpec.model_fields["family"].annotation)) == set(FAMILIES)
+    assert len(FAMILIES) == len(surrogates.FAMILIES)
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    assert {action.dest for action in parser._actions} >= set(RunSpec.model_fields)
+
+
+def test_doctor_is_content_here(capsys):
+    assert cli.main(["doctor"]) == 0
+    assert "0 faults" in capsys.readouterr().out
+
+
+def test_doctor_finds_a_package_that_stands_in_the_way(tmp_path):
+    """A stranger's `data` package earlier on the path is the likeliest fault of an installation."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "__init__.py").write_text("")
+    done = subprocess.run(
+        [*MAXINV, "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "FAIL  package data" in done.stdout
+    assert "mend: run in an environment of its own" in done.stdout
+
+
+def test_progress_off_a_terminal_is_lines_with_rate_and_time_left(capsys):
+    with Progress("data", 30, "samples") as progress:
+        progress.start(10)
+        for done in range(11, 31):
+            progress.update(done)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "data: 10/30 samples"
+    assert lines[-1].startswith("data: 30/30 samples, ")
+    assert lines[-1].endswith("samples/s")
+    assert len(lines) == 2  # no flood: the work took no time
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (65, "1 min 5 s"), (7500, "2 h 5 min")])
+def test_durations_are_said_as_people_say_them(seconds, said):
+    assert clock(seconds) == said

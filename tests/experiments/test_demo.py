@@ -1,0 +1,141 @@
+"""The demo as a user has it: complete, continued after a kill to the same bits, and readable."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import data
+from experiments import cli, compare, runs
+from experiments.study import load
+
+MAXINV = [sys.executable, "-m", "experiments.cli"]
+
+
+def weights(run):
+    return runs.load(run).net.state_dict()
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_the_demo_leaves_data_runs_a_comparison_and_a_report(demo):
+    assert len(data.open(demo / "data")) == 74
+    assert len(list((demo / "runs").glob("*/run.json"))) == 8
+    assert (demo / "comparison.json").exists()
+    assert (demo / "report.html").exists()
+
+
+def test_a_finished_demo_is_not_done_again(demo, study_file, capsys):
+    before = {p: p.stat().st_mtime_ns for p in demo.rglob("*") if p.suffix in (".h5", ".pt")}
+    first = (demo / "comparison.json").read_bytes()
+    assert cli.main(["demo", "--study", str(study_file), "--out", str(demo)]) == 0
+    assert {p: p.stat().st_mtime_ns for p in demo.rglob("*") if p.suffix in (".h5", ".pt")} == before
+    assert (demo / "comparison.json").read_bytes() == first
+    assert "report: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sign", ["data/shards/*.h5", "runs/*/run.json"])
+def test_killed_anywhere_and_run_again_the_demo_ends_the_same(demo, study_file, tmp_path, sign):
+    """SIGKILL of the whole process group once the first file of a stage is there; then the same command."""
+    command = [*MAXINV, "demo", "--study", str(study_file), "--out", str(tmp_path), "--workers", "2"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(sign)):
+        assert process.poll() is None, "the demo ended before it could be killed"
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "report.html").exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert data.open(tmp_path / "data").digest() == data.open(demo / "data").digest()
+    for run in sorted((demo / "runs").iterdir()):
+        assert same(weights(run), weights(tmp_path / "runs" / run.name))
+    results = [json.loads((folder / "comparison.json").read_text())["results"] for folder in (demo, tmp_path)]
+    assert results[0] == results[1]
+
+
+def test_variants_start_from_the_same_weights_and_the_same_steps(study_file):
+    study = load(study_file)
+    fixed, learned = (
+        runs.build(study.variants[name], 6, 5) for name in ("fractional-fixed", "fractional-learned")
+    )
+    resnet = runs.build(study.variants["resnet-fixed"], 6, 5)
+    for name, value in fixed.state_dict().items():
+        if not name.startswith("time."):
+            assert torch.equal(value, learned.state_dict()[name])
+            assert torch.equal(value, resnet.state_dict()[name])
+    assert learned.time().tolist() == pytest.approx(fixed.time().tolist(), rel=1e-6)
+    other = runs.build(study.variants["resnet-fixed"].model_copy(update={"seed": 1}), 6, 5)
+    assert not torch.equal(resnet.layer_weights(), other.layer_weights())
+
+
+def test_fixed_steps_do_not_train_and_learned_ones_do(demo):
+    for run in map(runs.load, sorted((demo / "runs").iterdir())):
+        steps = np.array(run.record["trace"]["steps"])
+        moved = np.abs(steps - steps[0]).max()
+        assert (moved == 0) if run.spec.time == "fixed" else (moved > 1e-3)
+        assert steps.sum(axis=1) == pytest.approx(4.0, rel=1e-5)  # one horizon for all, at all times
+
+
+def test_the_comparison_stands_on_the_stored_networks_and_the_noisy_data(demo):
+    """Recomputed from scratch for one run: what is reported is what the network gives."""
+    comparison = json.loads((demo / "comparison.json").read_text())
+    dataset = data.open(demo / "data")
+    run = runs.load(demo / "runs" / "resnet-learned-seed0")
+    test, scale = dataset.split("test"), dataset.split("train").parameters.std(axis=0)
+    found = run.estimate(test.observe(0.05))
+    error = np.sqrt((((found - test.parameters) / scale) ** 2).mean())
+    result = comparison["results"]["ResNet, learned steps (simplex)"]["test"]
+    assert result["by_seed"][comparison["levels"].index(0.05)][0] == pytest.approx(error, rel=1e-6)
+
+
+def test_each_method_stands_beside_prior_mean_and_tikhonov_on_both_splits(demo):
+    comparison = json.loads((demo / "comparison.json").read_text())
+    crimes = {name: about["inverse_crime"] for name, about in comparison["splits"].items()}
+    assert crimes == {"test": False, "test_inverse_crime": True}
+    for split in crimes:
+        methods = [row["method"] for row in compare.table(comparison, split)]
+        assert methods[:2] == ["prior mean", "linearised Tikhonov"]
+        assert len(methods) == 6
+        assert len(compare.verdicts(comparison, split)) == 2
+
+
+def test_the_report_needs_nothing_but_itself(demo):
+    page = (demo / "report.html").read_text()
+    assert page.count('src="data:image/png;base64,') == 7
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "http" not in page
+    assert "Inverse crime" in page
+    assert str(demo) not in page
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda run: (run / "run.json").write_text("{"), "cannot be read as finished training run"),
+        (lambda run: (run / "model.pt").write_bytes(b"no"), "cannot be read"),
+        (lambda run: (run / "run.json").unlink(), "holds no finished training run"),
+    ],
+)
+def test_a_damaged_run_is_noticed(demo, tmp_path, capsys, damage, expected):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("run.json", "model.pt"):
+        (run / name).write_bytes((demo / "runs" / "resnet-fixed-seed0" / name).read_bytes())
+    damage(run)
+    out = str(tmp_path / "comparison.json")
+    assert cli.main(["compare", str(demo / "data"), str(run), "--out", out]) == 2
+    message = capsys.readouterr().err
+    assert expected in message
+    assert message.count("\n") == 1
