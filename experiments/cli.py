@@ -1,11 +1,12 @@
 """The command `maxinv`: one subcommand a file in `experiments.commands`, imported only when it is called.
 
 Exit codes: 0 done, 1 a check failed (doctor), 2 the user's mistake (one sentence on standard error),
-130 interrupted.
+130 interrupted.  With MAXINV_TRACEBACK=1 in the environment a mistake shows its traceback too.
 """
 
 import argparse
 import importlib
+import os
 import sys
 
 from experiments.errors import user_errors
@@ -45,10 +46,18 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 141  # the reader of our output has gone, as `| head` does
     except Exception as error:
-        if not isinstance(error, user_errors()):
+        if not isinstance(error, (*user_errors(), OSError)) or os.environ.get("MAXINV_TRACEBACK"):
             raise
-        print(f"maxinv {chosen.command}: {error}", file=sys.stderr)
+        print(f"maxinv {chosen.command}: {_said(error)}", file=sys.stderr)
         return 2
+
+
+def _said(error):
+    """The sentence of a user's mistake, or of a file system that refuses (a full disk, a read-only folder)."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror}; mend that or choose another folder, then run the same command again."
 
 
 def _outer_parser():

@@ -1,13 +1,16 @@
 """A comparison as one self-contained HTML page."""
 
+import base64
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from matplotlib.figure import Figure
 
 import data
-from experiments import compare
+from experiments import compare, metrics
 from experiments.files import read_json, write_text
 from experiments.plots import curves, setup, slices
 from experiments.plots.style import png
@@ -16,12 +19,16 @@ from experiments.runs import load
 from experiments.variants import Variant, variants_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-QUANTILES = {"good (10th percentile)": 0.1, "median": 0.5, "bad (90th percentile)": 0.9}
+MEDIAN = "median"
+QUANTILES = {"good (10th percentile)": 0.1, MEDIAN: 0.5, "bad (90th percentile)": 0.9}
 """Samples whose recovery is shown: by the rank of their error."""
 
 
-def write(comparison_file: str | Path, out: str | Path) -> Path:
-    """Write the page of a comparison and return its path; StudyError when something it needs is missing."""
+def write(comparison_file: str | Path, out: str | Path, pictures: str | Path | None = None) -> Path:
+    """Write the page of a comparison and return its path; StudyError when something it needs is missing.
+
+    pictures : folder to which every picture is written as a PNG file besides.
+    """
     comparison_file, out = Path(comparison_file), Path(out)
     comparison = read_json(comparison_file, "comparison", "make one with `maxinv compare`")
     base = comparison_file.parent
@@ -35,9 +42,17 @@ def write(comparison_file: str | Path, out: str | Path) -> Path:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": lambda value: f"{value:.0%}", "signed": lambda value: f"{value:+.1%}"}
+    chosen = _chosen(comparison, dataset, variants)
+    drawn = {name: png(made) for name, made in _pictures(comparison, dataset, variants, chosen).items()}
     page = environment.get_template("report.html.j2").render(
-        **_facts(comparison, dataset, variants), **_pictures(comparison, dataset, variants)
+        **_facts(comparison, dataset, variants),
+        best=chosen.variant,
+        picture={name: "data:image/png;base64," + base64.b64encode(p).decode() for name, p in drawn.items()},
     )
+    if pictures is not None:
+        Path(pictures).mkdir(parents=True, exist_ok=True)
+        for name, content in drawn.items():
+            (Path(pictures) / f"{name}.png").write_bytes(content)
     write_text(out, page)
     return out
 
@@ -85,31 +100,43 @@ def _facts(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Var
     }
 
 
-def _pictures(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Variant]) -> dict[str, Any]:
-    """The pictures of the page as data URIs, and what their captions need."""
-    problem, main = dataset.problem, _main_split(comparison)
-    truth = dataset.split(main).parameters
+@dataclass(frozen=True)
+class _Chosen:
+    """What the pictures of single samples show: a variant, its estimates, and the rows they are about."""
+
+    variant: Variant
+    truth: np.ndarray  # (n, p)
+    estimates: np.ndarray  # (n, p), of the variant's first seed
+    rows: dict[str, int]
+
+
+def _chosen(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Variant]) -> _Chosen:
+    """The variant of least validation loss, and a good, a median and a bad sample by its first seed's error."""
+    main = _main_split(comparison)
     best = min(variants, key=lambda v: np.mean([run.record["best_loss"] for run in v.runs]))
-    estimates = {
-        name: np.array(comparison["results"][name][main]["estimates"])
-        for name in (best.label, "linearised Tikhonov")
-    }
-    scale = np.array(comparison["scale"])
-    shown = estimates[best.label][
-        0
-    ]  # its first seed; which sample is shown is decided by that network's error
-    order = np.argsort((((shown - truth) / scale) ** 2).mean(axis=1))
+    truth = dataset.split(main).parameters
+    estimates = np.array(comparison["results"][best.label][main]["estimates"][0])
+    order = np.argsort(metrics.squared_error(estimates, truth, np.array(comparison["scale"])))
     rows = {name: int(order[round(q * (len(order) - 1))]) for name, q in QUANTILES.items()}
+    return _Chosen(best, truth, estimates, rows)
+
+
+def _pictures(
+    comparison: dict[str, Any], dataset: data.Dataset, variants: list[Variant], chosen: _Chosen
+) -> dict[str, Figure]:
+    """The pictures of the page, by name."""
+    problem, truth = dataset.problem, chosen.truth
+    classical = "linearised Tikhonov"
+    beside = np.array(comparison["results"][classical][_main_split(comparison)]["estimates"][0])
+    columns = {chosen.variant.label: chosen.estimates, classical: beside}
     return {
-        "best": best.label,
-        "best_seed": best.seeds[0],
-        "setup_picture": png(setup.setup(problem, truth[rows["median"]])),
-        "slices_picture": png(slices.slices(problem, truth, {k: e[0] for k, e in estimates.items()}, rows)),
-        "scatter_picture": png(curves.scatter(problem, truth, shown, best.colour)),
-        "losses_picture": png(curves.losses(variants)),
-        "steps_picture": png(curves.steps(variants)),
-        "gradients_picture": png(curves.gradients(variants)),
-        "noise_picture": png(curves.noise(comparison, variants)),
+        "setup": setup.setup(problem, truth[chosen.rows[MEDIAN]]),
+        "slices": slices.slices(problem, truth, columns, chosen.rows),
+        "scatter": curves.scatter(problem, truth, chosen.estimates, chosen.variant.colour),
+        "losses": curves.losses(variants),
+        "steps": curves.steps(variants),
+        "gradients": curves.gradients(variants),
+        "noise": curves.noise(comparison, variants),
     }
 
 

@@ -19,8 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Compare and print."""
+    from data.executors import limit_threads
     from experiments.compare import compare
 
+    limit_threads()
     show(compare(options.dataset, options.runs, options.out))
     print(f"written to {options.out}")
 

@@ -37,9 +37,11 @@ def run(options: argparse.Namespace) -> None:
     print(f"data: {dataset.path}, {generate.describe(dataset)}")
     train_all(study, dataset.path, out / "runs", options.workers)
 
+    from data.executors import limit_threads
     from experiments.compare import compare as compare_runs
     from experiments.report import write
 
+    limit_threads()
     comparison = compare_runs(
         dataset.path, [out / "runs" / name for name in study.runs()], out / "comparison.json"
     )

@@ -13,10 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("comparison", metavar="FILE", help="what `maxinv compare` wrote")
     parser.add_argument("--out", metavar="FILE", default="report.html", help="default: %(default)s")
+    parser.add_argument("--pictures", metavar="FOLDER", help="write the pictures there too, as PNG files")
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the page."""
     from experiments.report import write
 
-    print(f"report: {write(options.comparison, options.out)}")
+    print(f"report: {write(options.comparison, options.out, options.pictures)}")

@@ -43,13 +43,13 @@ def run(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)  # nets this small lose by threads, and sums stay in one order
     with Progress("train", spec.epochs, "epochs") as progress:
-        progress.start(0)
-        result = train(
-            options.dataset,
-            options.out,
-            spec,
-            lambda state: progress.update(state.epoch, f"validation {state.trace.valid_loss[-1]:.4f}"),
-        )
+        watching = iter([progress.start])  # the first call says where a resumed training stands
+
+        def watch(state):
+            tell = next(watching, progress.update)
+            tell(state.epoch, f"validation loss {state.trace.valid_loss[-1]:.4f}")
+
+        result = train(options.dataset, options.out, spec, watch)
     print(
         f"{result.path}: best validation loss {result.record['best_loss']:.4f} after epoch "
         f"{result.record['best_epoch']} of {spec.epochs}, {result.record['parameters']} parameters"

@@ -1,12 +1,16 @@
 """The command line: light, explained, and one sentence with exit code 2 for a user's mistake."""
 
 import argparse
+import errno
 import importlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
+import h5py
+import numpy as np
 import pytest
 
 from experiments import cli
@@ -75,6 +79,28 @@ def test_a_missing_recipe(tmp_path, capsys):
 def test_a_missing_data_set(tmp_path, capsys, command, demo):
     rest = [tmp_path / "out"] if command == "train" else [demo / "runs"]
     assert str(tmp_path / "nothing") in refused(capsys, command, tmp_path / "nothing", *rest)
+
+
+def test_a_nan_in_an_observation(tmp_path, capsys, demo):
+    """Written into the file by another hand: the reader names the file and the array."""
+    folder = shutil.copytree(demo / "data", tmp_path / "data")
+    shard = folder / "shards" / "train-00001.h5"
+    with h5py.File(shard, "r+") as file:
+        file["observations"][2, 5] = np.nan
+    error = refused(capsys, "train", folder, tmp_path / "out", "--components", "4")
+    assert f"{shard}:/observations" in error
+
+
+def test_a_full_disk(tmp_path, capsys, monkeypatch, demo):
+    """The file system refuses while a comparison is written: a sentence, and no half of a file."""
+
+    def refuse(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "comparison.json"))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    error = refused(capsys, "compare", demo / "data", demo / "runs", "--out", tmp_path / "comparison.json")
+    assert "No space left on device; mend that" in error
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_free_grid_in_a_fractional_net(tmp_path, capsys, demo):
