@@ -19,7 +19,7 @@ def slices(problem, truth: np.ndarray, estimates: dict[str, np.ndarray], rows: d
     line = [np.linspace(low[k], high[k], 121) for k in (0, 2)]
     x, z = np.meshgrid(*line, indexing="ij")
     shown = None
-    limit = max(abs(truth[i, 4::5]).max() for i in rows.values())
+    limit = max(abs(theta[i, 4::5]).max() for theta in (truth, *estimates.values()) for i in rows.values())
     for number, (name, i) in enumerate(rows.items()):
         row = axes[number]
         points = np.stack([x, np.full_like(x, truth[i, 1]), z], axis=-1)
