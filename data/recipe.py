@@ -27,14 +27,13 @@ What is left out is filled in on reading, by the problem's and the discretisatio
 that a recipe that spells out a default and one that omits it are the same recipe.
 """
 
-import difflib
 import hashlib
 import inspect
 import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,11 +42,12 @@ import pydantic
 import maxwell
 from data.errors import DataError
 from data.seeds import split_key
+from maxwell.sentences import choice, sentence
 
 
 def _scalar(value: Any) -> Any:
     if not isinstance(value, bool | int | float | str) or value in (math.inf, -math.inf) or value != value:
-        raise ValueError("a finite number, text, true or false")
+        raise ValueError(f"expected a finite number, text, true or false, given {value!r}")
     return value
 
 
@@ -152,7 +152,7 @@ def parse(mapping: Mapping[str, Any], source: str = "recipe") -> Recipe:
         _check_splits(recipe)
         return _resolve(recipe)
     except pydantic.ValidationError as error:
-        raise DataError(f"{source}: {_sentence(error)}.") from None
+        raise DataError(f"{source}: {sentence(error, '', Recipe)}") from None
     except (DataError, maxwell.MaxwellError) as error:
         raise DataError(f"{source}: {error}") from None
 
@@ -196,9 +196,7 @@ def _check_splits(recipe: Recipe) -> None:
         where = f"splits.{name}.same_parameters_as"
         others = [n for n, s in recipe.splits.items() if n != name and s.same_parameters_as is None]
         if other not in others:
-            raise DataError(
-                f"{where}: expected a split with parameters of its own, {_choice(other, others)}."
-            )
+            raise DataError(f"{where}: expected a split with parameters of its own, {choice(other, others)}.")
         if recipe.splits[other].samples < split.samples:
             raise DataError(
                 f"{where}: {other} has {recipe.splits[other].samples} samples, fewer than the "
@@ -235,7 +233,7 @@ def _full_mesh(problem: Any, mesh: Mesh, where: str) -> Mesh:
     signature = inspect.signature(problem.discretise)
     for key in mesh:
         if key not in signature.parameters:
-            raise DataError(f"{where}.{key}: unknown key; expected {_choice(key, signature.parameters)}.")
+            raise DataError(f"{where}.{key}: unknown key; expected {choice(key, signature.parameters)}.")
     try:
         bound = signature.bind(**mesh)
     except TypeError as error:
@@ -246,41 +244,3 @@ def _full_mesh(problem: Any, mesh: Mesh, where: str) -> Mesh:
         whole = type(value) is int and isinstance(signature.parameters[key].default, float)
         full[key] = float(value) if whole else value  # 0 and 0.0 are one mesh
     return full
-
-
-_PLAIN = {  # pydantic's names for what TOML calls otherwise
-    "model_type": "a table",
-    "dict_type": "a table",
-    "int_type": "a whole number",
-    "string_type": "text",
-    "bool_type": "true or false",
-}
-
-
-def _sentence(error: pydantic.ValidationError) -> str:
-    """The first finding, an unknown key before all others: the rest often follows from it."""
-    findings = sorted(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
-    finding, more = findings[0], len(findings) - 1
-    path = tuple(str(part) for part in finding["loc"])
-    if finding["type"] == "extra_forbidden":
-        expected = {1: Recipe, 2: Store}.get(len(path), Split).model_fields
-        what = f"unknown key; expected {_choice(path[-1], expected)}"
-    elif finding["type"] == "missing":
-        what = "missing; add it to the recipe"
-    else:
-        expectation = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        expectation = _PLAIN.get(finding["type"], expectation)
-        what = f"expected {expectation}, given {_shortened(repr(finding['input']))}"
-    return f"{'.'.join(path)}: {what}" + (f" (and {more} more)" if more else "")
-
-
-def _choice(given: str, expected: Iterable[str]) -> str:
-    names = list(expected)
-    near = difflib.get_close_matches(given, names, n=1)
-    return f"one of {', '.join(names)}" + (
-        f" (did you mean {near[0]}?)" if near else f", given {_shortened(given)}"
-    )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 130
     except BrokenPipeError:
-        return 141  # the reader of our output has gone, as `| head` does
+        # The reader of our output has gone, as `| head` does; nothing more is to be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         if not isinstance(error, (*user_errors(), OSError)) or os.environ.get("MAXINV_TRACEBACK"):
             raise

@@ -7,6 +7,7 @@ like the networks it has seen training and validation data and no test data.
 """
 
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -80,10 +81,10 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
                 entry["by_seed"].append(np.sqrt(error.mean(axis=1)).tolist())
                 if level == noise:
                     squares[name, split] = error
+                    entry["median"] = float(np.sqrt(np.median(error)))
                     entry["groups"] = metrics.group_errors(found, view.parameters, groups)
                     entry["image"] = _image_error(problem, found, view.parameters)
                     entry["estimates"] = found.tolist()
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
     out = Path(out)
     comparison = {
         "dataset": os.path.relpath(opened.path, out.parent),
@@ -104,7 +105,7 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
         "results": results,
         "below_prior": {
             split: {
-                name: _change(squares["prior mean", split], squares[name, split], rng)
+                name: _change(squares, split, "prior mean", name)
                 for name in estimators
                 if name != "prior mean"
             }
@@ -113,7 +114,7 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
         "learned_against_fixed": {
             split: [
                 {"fixed": fixed.label, "learned": learned.label}
-                | _change(squares[fixed.label, split], squares[learned.label, split], rng)
+                | _change(squares, split, fixed.label, learned.label)
                 for fixed, learned in pairs_of(variants)
             ]
             for split in splits
@@ -145,6 +146,7 @@ def table(comparison: dict[str, Any], split: str) -> list[dict[str, Any]]:
             {
                 "method": name,
                 "relative": entry["relative"][level],
+                "median": entry["median"],
                 "by_seed": entry["by_seed"][level],
                 "image": entry["image"],
                 **entry["groups"],
@@ -204,10 +206,15 @@ def _best_strength(tikhonov, valid, level, scale):
     return float(STRENGTHS[np.argmin(errors)])
 
 
-def _change(baseline, other, rng):
-    seeds = max(len(baseline), len(other))
-    pair = [np.broadcast_to(e, (seeds, e.shape[1])) for e in (baseline, other)]
-    change = metrics.paired_change(*pair, rng)
+def _change(squares, split, baseline, other):
+    """Change from one method to another on a split; its resampling depends on their names alone."""
+    pair = squares[baseline, split], squares[other, split]
+    seeds = max(map(len, pair))
+    name = zlib.crc32(f"{split}|{baseline}|{other}".encode())
+    change = metrics.paired_change(
+        *(np.broadcast_to(e, (seeds, e.shape[1])) for e in pair),
+        np.random.default_rng([BOOTSTRAP_SEED, name]),
+    )
     return asdict(change) | {"verdict": change.verdict}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 
 from experiments.errors import StudyError
-from maxwell.spec import sentence
+from maxwell.sentences import sentence
 
 
 def write_text(path: Path, text: str) -> None:

@@ -55,7 +55,10 @@ class Variant:
 
 
 def variants_of(runs: list[Run]) -> list[Variant]:
-    """Group runs by all of their specification but the seed; labels name what tells the groups apart."""
+    """Group runs by all of their specification but the seed; labels name what tells the groups apart.
+
+    In one order whatever the order of the runs: by family, fixed steps first.
+    """
     groups: dict[RunSpec, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.spec.model_copy(update={"seed": 0}), []).append(run)
@@ -64,10 +67,11 @@ def variants_of(runs: list[Run]) -> list[Variant]:
         for name in RunSpec.model_fields
         if name not in ("family", "time", "seed") and len({getattr(spec, name) for spec in groups}) > 1
     ]
-    return [
+    found = [
         Variant(spec, tuple(sorted(members, key=lambda run: run.spec.seed)), _label(spec, varying))
         for spec, members in groups.items()
     ]
+    return sorted(found, key=lambda v: (list(FAMILY_NAMES).index(v.spec.family), v.learned, v.label))
 
 
 def _label(spec, varying):

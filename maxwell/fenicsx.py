@@ -12,6 +12,11 @@ from pathlib import Path
 with suppress(ModuleNotFoundError):
     import dolfinx_solver  # noqa: F401
 
+import petsc4py
+
+# Unless told otherwise PETSc takes over the signals of the process, and turns Ctrl-C or `| head` into a crash.
+petsc4py.init(["maxwell", "-no_signal_handler"])
+
 import basix
 import dolfinx.fem.petsc
 import filelock

@@ -40,6 +40,7 @@ def show(comparison: dict) -> None:
         shown.add_column("method")
         for heading in (
             "error / prior sd",
+            "median",
             "centre mm",
             "radius mm",
             "log-contrast",
@@ -52,6 +53,7 @@ def show(comparison: dict) -> None:
             shown.add_row(
                 row["method"],
                 f"{row['relative']:.3f}",
+                f"{row['median']:.3f}",
                 f"{1e3 * row['centre']:.1f}",
                 f"{1e3 * row['radius']:.1f}",
                 f"{row['log-contrast']:.3f}",

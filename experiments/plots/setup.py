@@ -44,9 +44,8 @@ def setup(problem, theta: np.ndarray) -> Figure:
     centres = np.unique(problem.survey.centres[:, 0])
     cut.plot(centres, np.ones_like(centres), "v", color="#D55E00", ms=9, clip_on=False, label="patch centres")
     cut.legend(loc="lower right", framealpha=0.9)
-    cut.set(
-        xlabel="x in m", ylabel="z in m", aspect="equal", title=f"one sample, cut at y = {theta[1]:.2f} m"
-    )
+    cut.set(xlabel="x in m", ylabel="z in m", aspect="equal")
+    cut.set_title(f"one sample, cut at y = {theta[1]:.2f} m", pad=12)  # above the patches' marks
     return made
 
 
