@@ -113,7 +113,7 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
         },
         "learned_against_fixed": {
             split: [
-                {"fixed": fixed.label, "learned": learned.label}
+                {"fixed": fixed.label, "learned": learned.label, "seeds": len(fixed.runs)}
                 | _change(squares, split, fixed.label, learned.label)
                 for fixed, learned in pairs_of(variants)
             ]
@@ -166,6 +166,8 @@ def verdicts(comparison: dict[str, Any], split: str) -> list[str]:
             "worse": "the learned steps have the larger error",
             "no difference shown": "learned steps do not win: the interval contains zero",
         }[change["verdict"]]
+        if change["seeds"] == 1:
+            said += ", for these weights: one seed says nothing of others"
         sentences.append(
             f"{change['learned']} against fixed steps: error changed by {change['value']:+.1%} "
             f"(95 % interval {change['low']:+.1%} to {change['high']:+.1%}); {said}."

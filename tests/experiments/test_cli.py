@@ -95,7 +95,7 @@ def test_a_reader_that_goes_away_is_no_crash(tmp_path, demo):
     )
     process.stdout.close()
     assert "Error" not in process.stderr.read()
-    assert process.wait() == 141
+    assert process.wait() in (1, 141)  # 1 when the table's library noticed it first; an abort gives 59
 
 
 def test_a_nan_in_an_observation(tmp_path, capsys, demo):
