@@ -1,6 +1,7 @@
-"""One small study on real finite-element data, made once per test process through the command line."""
+"""One small study on real finite-element data, made once for all test processes through the command line."""
 
 import pytest
+from filelock import FileLock
 
 from experiments import cli
 
@@ -45,16 +46,28 @@ fractional-learned = { family = "fractional", time = "simplex" }
 
 
 @pytest.fixture(scope="session")
-def study_file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    (folder / "recipe.toml").write_text(RECIPE)
-    (folder / "study.toml").write_text(STUDY.replace("RECIPE", str(folder / "recipe.toml")))
-    return folder / "study.toml"
+def shared(tmp_path_factory, worker_id):
+    """A folder that all test processes of a run share, with the study's files in it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "study"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def demo(study_file, tmp_path_factory):
-    """The folder of a finished demo, as small as it can be and still be real."""
-    out = tmp_path_factory.mktemp("demo")
-    assert cli.main(["demo", "--study", str(study_file), "--out", str(out), "--workers", "1"]) == 0
-    return out
+def study_file(shared):
+    with FileLock(shared / "files.lock"):
+        if not (shared / "study.toml").exists():
+            (shared / "recipe.toml").write_text(RECIPE)
+            (shared / "study.toml").write_text(STUDY.replace("RECIPE", str(shared / "recipe.toml")))
+    return shared / "study.toml"
+
+
+@pytest.fixture(scope="session")
+def demo(shared, study_file):
+    """The folder of a finished demo, as small as it can be and still be real; for reading only."""
+    with FileLock(shared / "demo.lock"):
+        if not (shared / "demo" / "report.html").exists():
+            arguments = ["demo", "--study", str(study_file), "--out", str(shared / "demo"), "--workers", "1"]
+            assert cli.main(arguments) == 0
+    return shared / "demo"
