@@ -57,11 +57,24 @@ def local(workers: int) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
-        for process in context.started:
-            process.kill()
+        _abandon(pool, context.started)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _abandon(pool: ProcessPoolExecutor, started: list["_Worker"]) -> None:
+    """Kill the workers, so that the pool can be shut down without waiting for what they were doing.
+
+    A worker may die half-way through sending a result. The pool would wait for the other half for ever, since
+    this process itself still holds the sending end of the pipe (only ever used by workers): close it, and the
+    pool sees the end of the pipe and gives up.
+    """
+    for process in started:
+        process.kill()
+    results = getattr(pool, "_result_queue", None)  # no public way: seen to hang one time in ten without
+    if results is not None:
+        results._writer.close()
 
 
 def limit_threads() -> None:

@@ -76,7 +76,7 @@ def generate(
 
 def _finished(folder: Folder, recipe: Recipe) -> bool:
     """Whether nothing is left to write, so that even a read-only folder will do."""
-    if not folder.has_manifest():
+    if not folder.begun():
         return False
     manifest = _agreed(folder, recipe)
     return manifest == folder.read_manifest() and not _missing(folder, manifest.recipe)
@@ -84,7 +84,7 @@ def _finished(folder: Folder, recipe: Recipe) -> bool:
 
 def _start(folder: Folder, recipe: Recipe) -> schema.Manifest:
     """The folder's manifest, written now if the folder or a label of the recipe is new."""
-    if folder.has_manifest():
+    if folder.begun():  # without a shard there is nothing that another recipe could spoil
         manifest = _agreed(folder, recipe)
         if manifest != folder.read_manifest():
             folder.write_manifest(manifest)

@@ -93,6 +93,10 @@ class Folder:
         """Whether a data set was started here."""
         return (self.path / schema.MANIFEST).exists()
 
+    def begun(self) -> bool:
+        """Whether a data set was started here and holds at least one shard."""
+        return self.has_manifest() and any(self.shards.glob("*.h5"))
+
     def write_manifest(self, manifest: schema.Manifest) -> None:
         """Write ``dataset.json``."""
         content = manifest.model_dump(mode="json")

@@ -1,7 +1,8 @@
 """The command `maxinv`: one subcommand a file in `experiments.commands`, imported only when it is called.
 
 Exit codes: 0 done, 1 a check failed (doctor), 2 the user's mistake (one sentence on standard error),
-130 interrupted.  With MAXINV_TRACEBACK=1 in the environment a mistake shows its traceback too.
+130 interrupted, 141 nobody reads the output.  With MAXINV_TRACEBACK=1 in the environment a mistake shows its
+traceback too.
 """
 
 import argparse
@@ -25,23 +26,22 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run `maxinv` with the given arguments (by default those of the process); returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    chosen = _outer_parser().parse_args(arguments[:1])
-    command = importlib.import_module(f"experiments.commands.{chosen.command}")
-    parser = argparse.ArgumentParser(
-        prog=f"maxinv {chosen.command}",
-        description=command.__doc__,
-        epilog=f"example:\n  {command.EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.add_arguments(parser)
-    options = parser.parse_args(arguments[1:])
+    name = "maxinv"
     try:
-        return command.run(options) or 0
-    except KeyboardInterrupt:
-        print(
-            f"maxinv {chosen.command}: interrupted; run the same command again to continue.", file=sys.stderr
+        chosen = _outer_parser().parse_args(arguments[:1])
+        name = f"maxinv {chosen.command}"
+        command = importlib.import_module(f"experiments.commands.{chosen.command}")
+        parser = argparse.ArgumentParser(
+            prog=name,
+            description=command.__doc__,
+            epilog=f"example:\n  {command.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
+        command.add_arguments(parser)
+        return command.run(parser.parse_args(arguments[1:])) or 0
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does; nothing more is to be written, at exit neither.
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not isinstance(error, (*user_errors(), OSError)) or os.environ.get("MAXINV_TRACEBACK"):
             raise
-        print(f"maxinv {chosen.command}: {_said(error)}", file=sys.stderr)
+        print(f"{name}: {_said(error)}", file=sys.stderr)
         return 2
 
 

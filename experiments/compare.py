@@ -96,6 +96,7 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
                 "samples": len(opened.split(name)),
                 "mesh": opened.split(name).mesh,
                 "inverse_crime": opened.split(name).inverse_crime,
+                "relation": relation(opened, name),
             }
             for name in splits
         },
@@ -127,12 +128,19 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
 
 def find_runs(paths: Sequence[str | Path]) -> list[Run]:
     """Load every finished run at or below the given folders."""
-    found: list[Run] = []
+    folders: list[Path] = []
     for path in map(Path, paths):
         records = sorted(path.rglob("run.json"))
         if not records:
             raise StudyError(f"{path}: holds no finished training run; train one with `maxinv train`.")
-        found += [load(record.parent) for record in records]
+        folders += [record.parent.resolve() for record in records]
+    found = [load(folder) for folder in dict.fromkeys(folders)]
+    for k, run in enumerate(found):
+        twin = next((other for other in found[:k] if other.spec == run.spec), None)
+        if twin is not None:
+            raise StudyError(
+                f"{run.path}: is the same training as {twin.path}, which would count twice; give one of them."
+            )
     return found
 
 
@@ -179,8 +187,17 @@ def title(comparison: dict[str, Any], split: str) -> str:
     """What a split is, for a reader: its mesh, and whether that is an inverse crime."""
     about = comparison["splits"][split]
     mesh = ", ".join(f"{key} {value}" for key, value in about["mesh"].items())
-    kind = "INVERSE CRIME: on the training mesh" if about["inverse_crime"] else "on a mesh of its own"
-    return f"{split} ({kind}; {mesh}): {about['samples']} samples, {comparison['noise']:.1%} noise"
+    crime = "INVERSE CRIME: " if about["inverse_crime"] else ""
+    size = f"{about['samples']} samples, {comparison['noise']:.1%} noise"
+    return f"{split} ({crime}{about['relation']}; {mesh}): {size}"
+
+
+def relation(dataset, split):
+    """The mesh of a split beside that of training, by the unknowns of the field."""
+    if dataset.split(split).inverse_crime:
+        return "training mesh"
+    here, there = (dataset.split(name).records["dofs"].max() for name in (split, "train"))
+    return "finer mesh" if here > there else "coarser mesh" if here < there else "another mesh"
 
 
 def _own(run, dataset):

@@ -69,3 +69,8 @@ def paired_change(
     ]
     low, high = np.quantile(changes, [0.025, 0.975])
     return Change(float(change(np.arange(seeds), np.arange(samples))), float(low), float(high))
+
+
+def percent(value: float) -> str:
+    """A fraction in whole per cent, zero without a sign."""
+    return f"{round(100 * value) + 0:.0f} %".replace("-", "−")

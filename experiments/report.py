@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import data
 from experiments import compare, metrics
+from experiments.errors import StudyError
 from experiments.files import read_json, write_text
 from experiments.plots import curves, setup, slices
 from experiments.plots.style import png
@@ -19,6 +20,17 @@ from experiments.runs import load
 from experiments.variants import Variant, variants_of
 
 TEMPLATES = Path(__file__).parent / "templates"
+NEEDED = {
+    "dataset",
+    "digest",
+    "runs",
+    "splits",
+    "results",
+    "levels",
+    "noise",
+    "scale",
+    "learned_against_fixed",
+}
 MEDIAN = "median"
 QUANTILES = {"good (10th percentile)": 0.1, MEDIAN: 0.5, "bad (90th percentile)": 0.9}
 """Samples whose recovery is shown: by the rank of their error."""
@@ -31,9 +43,17 @@ def write(comparison_file: str | Path, out: str | Path, pictures: str | Path | N
     """
     comparison_file, out = Path(comparison_file), Path(out)
     comparison = read_json(comparison_file, "comparison", "make one with `maxinv compare`")
+    if not isinstance(comparison, dict) or not set(comparison) >= NEEDED:
+        raise StudyError(f"{comparison_file}: is not a comparison of this version; make it again.")
     base = comparison_file.parent
     dataset = data.open(base / comparison["dataset"])
     variants = variants_of([load(base / run) for runs in comparison["runs"].values() for run in runs])
+    if comparison["digest"] != dataset.manifest.digest or {v.label for v in variants} != set(
+        comparison["runs"]
+    ):
+        raise StudyError(
+            f"{comparison_file}: data set or runs have changed since; compare again with `maxinv compare`."
+        )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -41,7 +61,7 @@ def write(comparison_file: str | Path, out: str | Path, pictures: str | Path | N
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": lambda value: f"{value:.0%}", "signed": lambda value: f"{value:+.1%}"}
+    environment.filters["percent"] = metrics.percent
     chosen = _chosen(comparison, dataset, variants)
     drawn = {name: png(made) for name, made in _pictures(comparison, dataset, variants, chosen).items()}
     page = environment.get_template("report.html.j2").render(
@@ -62,7 +82,10 @@ def _facts(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Var
     problem = dataset.problem
     records = {name: dataset.split(name).records for name in dataset.splits}
     main = _main_split(comparison)
+    rules = {v.spec.time for v in variants if v.learned}
     return {
+        "one_horizon": rules <= {"simplex"} and len({v.spec.horizon for v in variants}) == 1,
+        "valid_relation": compare.relation(dataset, "valid"),
         "problem": problem,
         "skin_depth": problem.scaling.skin_depth(problem.background),
         "dataset": dataset,
@@ -86,6 +109,7 @@ def _facts(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Var
         "tables": [
             {
                 "title": compare.title(comparison, split),
+                "relation": comparison["splits"][split]["relation"],
                 "crime": comparison["splits"][split]["inverse_crime"],
                 "rows": compare.table(comparison, split),
                 "verdicts": compare.verdicts(comparison, split),
@@ -148,9 +172,10 @@ def _crime_effect(comparison: dict[str, Any], main: str) -> str:
         return ""
     results = [comparison["results"][name] for name in comparison["runs"]]
     ratios = [r[crimes[0]]["relative"][level] / r[main]["relative"][level] for r in results]
+    relation = comparison["splits"][main]["relation"]
     return (
-        f"Here the networks' errors are {min(ratios):.2f} to {max(ratios):.2f} times those on a mesh of its own, "
-        "and both are printed so that neither is taken for the other."
+        f"Here the networks' errors are {min(ratios):.2f} to {max(ratios):.2f} times those on the {relation}, and "
+        "both are printed so that neither is taken for the other."
     )
 
 

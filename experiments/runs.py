@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 import data
 import surrogates
 from data.provenance import collect
 from data.transforms import Compression, Standardise, soften
 from experiments.errors import StudyError
-from experiments.files import read_json, write_json
+from experiments.files import read_json, validated, write_json
 from experiments.specs import RunSpec
 from surrogates import analysis, training
 from surrogates.training import checkpoint
@@ -41,7 +42,7 @@ def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet:
         width=spec.width,
         time=surrogates.RULES[spec.time](spec.layers, spec.horizon),
         generator=torch.Generator().manual_seed(spec.seed),
-    ).to(_device(spec.device))
+    )
 
 
 def features(compression: Compression, amplitude: str, observations: np.ndarray) -> np.ndarray:
@@ -51,7 +52,7 @@ def features(compression: Compression, amplitude: str, observations: np.ndarray)
 
 
 @functools.lru_cache(maxsize=2)
-def _known(path: Path, components: int, amplitude: str, noise: float, draws: int):
+def _known(path: Path, digest: str, components: int, amplitude: str, noise: float, draws: int):
     """Transforms, features and targets of a data set: cached, since all runs of a study share them."""
     dataset = data.open(path)
     train, valid = dataset.split("train"), dataset.split("valid")
@@ -63,7 +64,6 @@ def _known(path: Path, components: int, amplitude: str, noise: float, draws: int
         "standardise": standardise,
         "train": (seen, standardise(train.parameters)),
         "valid": (features(compression, amplitude, valid.observe(noise)), standardise(valid.parameters)),
-        "digest": dataset.manifest.digest,
         "names": dataset.names,
     }
 
@@ -73,27 +73,47 @@ def train(
     out: str | Path,
     spec: RunSpec,
     progress: Callable[[training.EpochState], None] | None = None,
+    device: str = "cpu",
 ) -> "Run":
     """Train the network of `spec` on a data set into the folder `out`, or continue; a complete run is kept.
 
     The network learns standardised parameters from principal components of the noisy data (their size softened
     unless the specification says otherwise), by mean squared error; all transforms are fitted on the training
-    split alone.  Epoch e sees noise realisation e mod `draws`, the same for every network.  Raises StudyError
-    if the folder holds another run.
+    split alone.  Epoch e sees noise realisation e mod `draws`, the same for every network.
+
+    device : where torch computes; a run is loaded on any.  Raises StudyError if the folder holds another run,
+    or if another process trains in it.
     """
-    out = Path(out)
-    began = time.perf_counter()
+    out, where = Path(out), _device(device)
+    digest = data.open(dataset).manifest.digest
+    refuse_another(out, spec, digest)
     if (out / "run.json").exists():
-        run = load(out)
-        _same(out, run.record["spec"], spec, run.record["dataset"], data.open(dataset).manifest.digest)
-        return run
-    known = _known(Path(dataset).absolute(), spec.components, spec.amplitude, spec.noise, spec.draws)
+        return load(out, device)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            return _train(Path(dataset), out, spec, digest, where, progress)
+    except Timeout:
+        raise StudyError(
+            f"{out}: another process trains here; wait for it, or give another folder."
+        ) from None
+
+
+def _train(dataset, out, spec, digest, device, progress) -> "Run":
+    began = time.perf_counter()
+    known = _known(dataset.absolute(), digest, spec.components, spec.amplitude, spec.noise, spec.draws)
     compression, standardise = known["compression"], known["standardise"]
     outputs = len(known["names"])
-    net = build(spec, compression.components, outputs)
+    try:
+        net = build(spec, compression.components, outputs).to(device)
+    except (RuntimeError, MemoryError) as error:  # what torch raises when memory does not suffice
+        raise StudyError(
+            f"a network of width {spec.width} and {spec.layers} layers cannot be built "
+            f"({_clause(error)}); ask for a smaller one."
+        ) from None
 
     def tensor(values):
-        return torch.as_tensor(values, dtype=torch.float32, device=spec.device)
+        return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     seen, target = [tensor(x) for x in known["train"][0]], tensor(known["train"][1])
     valid = tuple(tensor(values) for values in known["valid"])
@@ -110,6 +130,7 @@ def train(
             seed=spec.seed,
         ),
         checkpoint=out / "checkpoint.pt",
+        identity={"specification": spec.model_dump_json(), "data set": digest},
         progress=progress,
     )
     end = analysis.profile(net, *valid)
@@ -124,7 +145,7 @@ def train(
     origin = collect()
     record = {
         "spec": spec.model_dump(),
-        "dataset": known["digest"],
+        "dataset": digest,
         "names": list(known["names"]),
         "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
         "best_epoch": result.best_epoch,
@@ -136,7 +157,7 @@ def train(
     }
     write_json(out / "run.json", record)
     (out / "checkpoint.pt").unlink(missing_ok=True)  # all of it that matters is in the two files above
-    return load(out)
+    return load(out, str(device))
 
 
 @dataclass(frozen=True)
@@ -157,39 +178,54 @@ class Run:
     def estimate(self, observations: np.ndarray) -> np.ndarray:
         """Parameters (n, p) in their units from observations (n, m) complex."""
         entered = features(self.compression, self.spec.amplitude, observations)
-        x = torch.as_tensor(entered, dtype=torch.float32, device=self.spec.device)
+        x = torch.as_tensor(entered, dtype=torch.float32, device=self.net.lift_weight.device)
         return self.standardise.inverse(self.net(x).double().cpu().numpy())
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, device: str = "cpu") -> Run:
     """Load a complete run; StudyError when it is missing, unfinished or damaged."""
-    path = Path(path)
-    record = read_json(path / "run.json", "finished training run", "train it with `maxinv train`")
-    if not isinstance(record, dict) or not {"spec", "dataset", "names", "trace"} <= set(record):
-        raise StudyError(f"{path / 'run.json'}: is not the record of a run; train it again in a new folder.")
-    spec = RunSpec(**record["spec"])
-    content = checkpoint.load(path / "model.pt", _device(spec.device))
-    states = [
-        {k: v.cpu().numpy() for k, v in content[name].items()} for name in ("compression", "standardise")
-    ]
-    compression, standardise = Compression.from_state(states[0]), Standardise.from_state(states[1])
-    net = build(spec, compression.components, len(record["names"]))
-    net.load_state_dict(content["weights"])
+    path, where = Path(path), _device(device)
+    record = _record(path)
+    spec = validated(RunSpec, record["spec"], f"{path / 'run.json'}: spec")
+    content = checkpoint.load(path / "model.pt", where)
+    try:
+        compression, standardise = (
+            transform.from_state({k: v.cpu().numpy() for k, v in content[name].items()})
+            for name, transform in (("compression", Compression), ("standardise", Standardise))
+        )
+        net = build(spec, compression.components, len(record["names"])).to(where)
+        net.load_state_dict(content["weights"])
+    except (RuntimeError, KeyError, AttributeError, TypeError) as error:
+        raise StudyError(
+            f"{path / 'model.pt'}: does not fit {path / 'run.json'} ({_clause(error)}); train it again in a new "
+            "folder."
+        ) from None
     return Run(path, spec, net.eval(), compression, standardise, record)
 
 
-def _same(out, there, spec, digest_there, digest_here):
-    here = spec.model_dump()
-    for name, value in here.items():
-        if there.get(name) != value:
+def refuse_another(out: Path, spec: RunSpec, digest: str) -> None:
+    """Raise StudyError if the folder holds a finished run of another specification or another data set."""
+    if not (out / "run.json").exists():
+        return
+    record = _record(out)
+    for name, value in spec.model_dump().items():
+        if record["spec"].get(name) != value:
             raise StudyError(
-                f"{out}: holds a finished run with {name} = {there.get(name)!r}, and {value!r} was asked for; "
-                "give another folder, or remove this one."
+                f"{out}: holds a finished run with {name} = {record['spec'].get(name)!r}, and {value!r} was "
+                "asked for; give another folder, or remove this one."
             )
-    if digest_there != digest_here:
+    if record["dataset"] != digest:
         raise StudyError(
-            f"{out}: holds a run that was trained on another data set; give another folder, or remove this one."
+            f"{out}: holds a run that was trained on another data set; give another folder, or remove it."
         )
+
+
+def _record(path: Path) -> dict[str, Any]:
+    file = path / "run.json"
+    record = read_json(file, "finished training run", "train it with `maxinv train`")
+    if not isinstance(record, dict) or not {"spec", "dataset", "names", "trace", "gradients"} <= set(record):
+        raise StudyError(f"{file}: is not the record of a run; train it again in a new folder.")
+    return record
 
 
 def _plain(profile) -> dict[str, list[float]]:
@@ -199,10 +235,14 @@ def _plain(profile) -> dict[str, list[float]]:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise StudyError(
-            f"device is {name!r}, which torch cannot use ({reason}); give cpu or cuda."
+            f"device is {name!r}, which torch cannot use ({_clause(error)}); give cpu or cuda."
         ) from None
     return device
+
+
+def _clause(error: BaseException) -> str:
+    """The beginning of a library's message, which may run to pages."""
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -1,6 +1,6 @@
 """Specifications of a training run and of a study, checked before any work begins (light to import)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -31,8 +31,9 @@ class RunSpec(pydantic.BaseModel):
     batch: Count = pydantic.Field(64, description="samples an update")
     learning_rate: Positive = pydantic.Field(3e-3, description="of Adam, before its cosine schedule")
     weight_decay: float = pydantic.Field(0.3, ge=0, description="decoupled (AdamW), on matrices alone")
-    seed: int = pydantic.Field(0, ge=0, description="of the weights and of the order of the samples")
-    device: str = pydantic.Field("cpu", description="torch device, such as cpu or cuda")
+    seed: int = pydantic.Field(
+        0, ge=0, lt=2**63, description="of the weights and of the order of the samples"
+    )
 
     @pydantic.model_validator(mode="after")
     def _fractional_needs_positive_steps(self):
@@ -52,4 +53,8 @@ class StudySpec(pydantic.BaseModel):
     recipe: str = pydantic.Field(description="recipe of the data set: a shipped name or a TOML file")
     seeds: Count = pydantic.Field(3, description="paired seeds of every variant")
     network: dict = pydantic.Field(default={}, description="settings that all variants share")
-    variants: dict[str, dict] = pydantic.Field(min_length=1, description="name to settings of its own")
+    variants: dict[Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], dict] = (
+        pydantic.Field(
+            min_length=1, description="name, which becomes that of folders, to settings of its own"
+        )
+    )

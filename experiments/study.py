@@ -45,6 +45,32 @@ def load(path: str | Path) -> Study:
     return Study(spec.recipe, spec.seeds, variants)
 
 
+def check(study: Study, recipe, workers: int | None) -> None:
+    """Raise StudyError for what would only show after hours: a data recipe that the study cannot use."""
+    names = list(recipe.splits)
+    if "valid" not in names or not set(names) - {"train", "valid"}:
+        raise StudyError(
+            f"recipe {study.recipe}: has the splits {', '.join(names)}; a study needs train, valid and at least "
+            "one for testing."
+        )
+    most, samples = max(v.components for v in study.variants.values()), recipe.splits["train"].samples
+    if most >= samples:
+        raise StudyError(
+            f"recipe {study.recipe}: has {samples} training samples, too few for {most} principal components; "
+            "ask for more samples or fewer components."
+        )
+    if workers is not None and workers < 1:
+        raise StudyError(f"workers is {workers}; expected at least 1.")
+
+
+def refuse_others(study: Study, out: Path, digest: str) -> None:
+    """Raise StudyError if a finished run in the folder is not the study's: a result would mix two studies."""
+    from experiments.runs import refuse_another
+
+    for name, spec in study.runs().items():
+        refuse_another(out / name, spec, digest)
+
+
 def train_all(study: Study, dataset: Path, out: Path, workers: int | None = None) -> None:
     """Train every run of a study that is not finished, in worker processes; each resumes from its checkpoint."""
     from data import executors
@@ -55,7 +81,7 @@ def train_all(study: Study, dataset: Path, out: Path, workers: int | None = None
         progress.start(len(runs) - len(todo))
         if not todo:
             return
-        workers = min(workers or executors.usable_cores(), len(todo))
+        workers = min(executors.usable_cores() if workers is None else workers, len(todo))
         try:
             with executors.local(workers) as executor:
                 waiting = {

@@ -1,6 +1,6 @@
 """How the runs of a comparison are named, coloured and paired."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.runs import Run
 from experiments.specs import RunSpec
@@ -27,6 +27,13 @@ class Variant:
     spec: RunSpec
     runs: tuple[Run, ...]
     label: str
+    kin: int = 0
+    """Number of this variant among those of the same family that also learn, or also fix, their steps."""
+
+    @property
+    def marker(self) -> str:
+        """Tells apart variants of one colour."""
+        return "osD^vPX*"[self.kin % 8]
 
     @property
     def learned(self) -> bool:
@@ -71,7 +78,9 @@ def variants_of(runs: list[Run]) -> list[Variant]:
         Variant(spec, tuple(sorted(members, key=lambda run: run.spec.seed)), _label(spec, varying))
         for spec, members in groups.items()
     ]
-    return sorted(found, key=lambda v: (list(FAMILY_NAMES).index(v.spec.family), v.learned, v.label))
+    found.sort(key=lambda v: (list(FAMILY_NAMES).index(v.spec.family), v.learned, v.label))
+    kinds = [(v.spec.family, v.learned) for v in found]
+    return [replace(v, kin=kinds[:k].count(kinds[k])) for k, v in enumerate(found)]
 
 
 def _label(spec, varying):

@@ -16,7 +16,8 @@ class GaussianPatches:
     Patch k has the density g̃ = g/∫_top g, g = exp(−|x − x_k|²/2s²), and a direction p along x or y.
     As a source it is a surface current g̃ p of unit moment (1 A·m); as a receiver it measures
     ∫_top g̃ p·E in V/m.  Every source is recorded at every receiver, so the data are a square matrix,
-    flattened source-major: entry s·K + r is source s at receiver r, with K = 2·side².
+    flattened source-major: entry s·K + r is source s at receiver r, with K = 2·side².  Patch i·side + j lies
+    at (x_i, y_j) and points along x; patch side² + i·side + j lies there too and points along y.
     Reciprocity makes that matrix symmetric.
 
     side : patches along one edge.  first, last : coordinates of the outermost centres in m.

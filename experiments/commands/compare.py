@@ -33,6 +33,7 @@ def show(comparison: dict) -> None:
     from rich.table import Table
 
     from experiments.compare import table, title, verdicts
+    from experiments.metrics import percent
 
     console = Console(width=None if Console().is_terminal else 120)
     for split in comparison["splits"]:
@@ -57,10 +58,10 @@ def show(comparison: dict) -> None:
                 f"{1e3 * row['centre']:.1f}",
                 f"{1e3 * row['radius']:.1f}",
                 f"{row['log-contrast']:.3f}",
-                f"{row['image']:.0%}",
+                percent(row["image"]),
                 ""
                 if below is None
-                else f"{-below['value']:.0%} ({-below['high']:.0%} to {-below['low']:.0%})",
+                else f"{percent(-below['value'])} ({percent(-below['high'])} to {percent(-below['low'])})",
             )
         console.print(shown)
         for sentence in verdicts(comparison, split):

@@ -28,12 +28,16 @@ def run(options: argparse.Namespace) -> None:
     """Run every step that is not done yet."""
     from pathlib import Path
 
+    from data import recipe as recipes
     from experiments.commands import compare, generate
-    from experiments.study import load, train_all
+    from experiments.study import check, load, refuse_others, train_all
 
     out = Path(options.out)
     study = load(options.study)
-    dataset = generate.generate(study.recipe, out / "data", options.workers, generate.overrides(options.set))
+    recipe = recipes.load(study.recipe, generate.overrides(options.set))
+    check(study, recipe, options.workers)
+    refuse_others(study, out / "runs", recipe.digest)
+    dataset = generate.generate(recipe, out / "data", options.workers)
     print(f"data: {dataset.path}, {generate.describe(dataset)}")
     train_all(study, dataset.path, out / "runs", options.workers)
 

@@ -31,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Generate with progress, then say what there is."""
-    dataset = generate(options.recipe, options.out, options.workers, overrides(options.set))
+    from data import recipe as recipes
+
+    recipe = recipes.load(options.recipe, overrides(options.set))
+    dataset = generate(recipe, options.out, options.workers)
     print(f"{dataset.path}: complete, {describe(dataset)}")
 
 
@@ -49,13 +52,11 @@ def overrides(assignments: list[str]) -> dict:
     return result
 
 
-def generate(recipe, out, workers, changes):
-    """`data.generate` under a progress bar; returns the data set."""
+def generate(recipe, out, workers):
+    """`data.generate` of a loaded recipe under a progress bar; returns the data set."""
     import data
-    from data import recipe as recipes
     from experiments.progress import Progress
 
-    recipe = recipes.load(recipe, changes)
     total = sum(split.samples for split in recipe.splits.values())
     with Progress("data", total, "samples") as progress:
 

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATA", help="folder of a data set, as `maxinv generate` makes it")
     parser.add_argument("out", metavar="OUT", help="folder of the run")
     parser.add_argument("--config", metavar="FILE", help="TOML file with any of the settings below")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
     for name, field in RunSpec.model_fields.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -39,9 +40,11 @@ def run(options: argparse.Namespace) -> None:
 
     import torch
 
+    from data.executors import limit_threads
     from experiments.runs import train
 
     torch.set_num_threads(1)  # nets this small lose by threads, and sums stay in one order
+    limit_threads()
     with Progress("train", spec.epochs, "epochs") as progress:
         watching = iter([progress.start])  # the first call says where a resumed training stands
 
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
             tell = next(watching, progress.update)
             tell(state.epoch, f"validation loss {state.trace.valid_loss[-1]:.4f}")
 
-        result = train(options.dataset, options.out, spec, watch)
+        result = train(options.dataset, options.out, spec, watch, options.device)
     print(
         f"{result.path}: best validation loss {result.record['best_loss']:.4f} after epoch "
         f"{result.record['best_epoch']} of {spec.epochs}, {result.record['parameters']} parameters"

@@ -19,7 +19,16 @@ def losses(variants: list[Variant]) -> Figure:
             valid = np.array([trace["valid_loss"] for trace in traces])
             epochs = np.arange(1, valid.shape[1] + 1)
             axis.plot(epochs, valid.T, v.style, color=v.colour, lw=0.6, alpha=0.5)
-            axis.plot(epochs, valid.mean(axis=0), v.style, color=v.colour, lw=2, label=v.label)
+            axis.plot(
+                epochs,
+                valid.mean(axis=0),
+                v.style,
+                marker=v.marker,
+                markevery=0.2,
+                color=v.colour,
+                lw=2,
+                label=v.label,
+            )
             mean = np.mean([trace["train_loss"] for trace in traces], axis=0)
             axis.plot(epochs, mean, ":", color=v.colour, lw=1.2)
         axis.set(xlabel="epoch", yscale="log", title=family)
@@ -48,7 +57,7 @@ def steps(variants: list[Variant]) -> Figure:
             for k, run in enumerate(v.runs):
                 label = f"{v.label}: each seed" if k == 0 else None
                 taken = run.record["gradients"]["end"]["steps"]
-                axis.plot(layers, taken, v.style, marker="o", ms=4, color=v.colour, lw=1.2, label=label)
+                axis.plot(layers, taken, v.style, marker=v.marker, ms=4, color=v.colour, lw=1.2, label=label)
         axis.set(xlabel=r"layer $\ell$", title=family)
         axis.margins(y=0.3)
         axis.legend(fontsize=8)
@@ -71,7 +80,14 @@ def gradients(variants: list[Variant]) -> Figure:
                         axis.plot(layers, mean, ":", color=v.colour, lw=1.6)
                     else:
                         axis.plot(
-                            layers, mean, v.style, marker="o", ms=3, color=v.colour, lw=1.8, label=v.label
+                            layers,
+                            mean,
+                            v.style,
+                            marker=v.marker,
+                            ms=3,
+                            color=v.colour,
+                            lw=1.8,
+                            label=v.label,
                         )
                         axis.fill_between(
                             layers, norms.min(axis=0), norms.max(axis=0), color=v.colour, alpha=0.15, lw=0
@@ -90,14 +106,14 @@ def noise(comparison: dict[str, Any], variants: list[Variant]) -> Figure:
     splits = list(comparison["splits"])
     made, axes = figure(len(splits), sharey=True)
     percent = 100 * np.array(comparison["levels"])
-    looks = {v.label: {"color": v.colour, "linestyle": v.style} for v in variants}
+    looks = {v.label: {"color": v.colour, "linestyle": v.style, "marker": v.marker} for v in variants}
     for axis, split in zip(axes[0], splits, strict=True):
         order = [*CLASSICAL_COLOURS, *(v.label for v in _fixed_last(variants))]
         for name in order:
             result = comparison["results"][name]
-            look = looks.get(name) or {"color": CLASSICAL_COLOURS[name], "linestyle": "-."}
+            look = looks.get(name) or {"color": CLASSICAL_COLOURS[name], "linestyle": "-.", "marker": "."}
             by_seed = np.array(result[split]["by_seed"])
-            axis.plot(percent, result[split]["relative"], marker="o", ms=4, label=name, **look)
+            axis.plot(percent, result[split]["relative"], ms=4, label=name, **look)
             axis.fill_between(
                 percent, by_seed.min(axis=1), by_seed.max(axis=1), alpha=0.15, lw=0, color=look["color"]
             )
@@ -107,10 +123,10 @@ def noise(comparison: dict[str, Any], variants: list[Variant]) -> Figure:
         axis.set_yscale("log")
         axis.set_xticks(percent, [f"{p:g}" for p in percent])
         axis.minorticks_off()
-        crime = comparison["splits"][split]["inverse_crime"]
+        about = comparison["splits"][split]
         axis.set(
             xlabel="noise in % of the RMS data",
-            title="training mesh (inverse crime)" if crime else "finer mesh",
+            title=about["relation"] + (" (inverse crime)" if about["inverse_crime"] else ""),
         )
         ticks = [
             t

@@ -75,6 +75,16 @@ class Conductivity:
                 "give both the same."
             )
 
+        reach = self.prior.radius[1] + self.parametrisation.width / 2
+        for axis in "xyz":
+            low, high = getattr(self.prior, axis)
+            if low - reach < 0 or high + reach > 1:
+                raise MaxwellError(
+                    f"Conductivity: prior.{axis} is ({low}, {high}) m, and balls of radius up to "
+                    f"{self.prior.radius[1]} m and a transition of {self.parametrisation.width} m would leave the "
+                    "box (0, 1 m); give a smaller interval or smaller balls."
+                )
+
     @property
     def scaling(self) -> Scaling:
         """Dimensionless numbers of this frequency."""

@@ -53,7 +53,7 @@ class ConductivityMap(ForwardMap):
     def __init__(self, problem: Conductivity, cells: int, degree: int, grading: float):
         if isinstance(cells, bool) or not isinstance(cells, int | np.integer) or cells < 2:
             raise MaxwellError(f"discretise: cells is {cells!r}; expected a whole number of at least 2.")
-        if degree not in (1, 2):
+        if type(degree) is not int or degree not in (1, 2):
             raise MaxwellError(f"discretise: degree is {degree!r}; expected 1 or 2.")
         if not 0 <= grading <= 4:
             raise MaxwellError(

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +41,7 @@ def fit(
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 10.0,
     resume: bool = True,
+    identity: Mapping[str, Any] | None = None,
     progress: Callable[[EpochState], None] | None = None,
 ) -> Result:
     """Train the net by mini-batches and leave it with the weights of least validation loss.
@@ -60,6 +61,9 @@ def fit(
     and at the end: by the clock, so that a kill costs a few seconds whether an epoch takes a millisecond or a
     minute.
 
+    ``identity`` says what else the run depends on, above all which data it sees (plain values): a checkpoint of
+    another identity is refused, as one of other settings is.
+
     Raises ``SurrogateError`` for NaN or infinity in the data, for a checkpoint that is damaged or belongs to
     another net or other settings, and for a loss or gradient that is not finite: it names the epoch, the
     first layer that is not finite, the steps and the last good checkpoint, and leaves the net as it was then.
@@ -72,7 +76,7 @@ def fit(
         _check_pair("train", train)
     optimise = _adam(net, settings) if optimiser is None else optimiser(net)
     rates = [group["lr"] for group in optimise.param_groups]
-    course = {**asdict(settings), "optimiser": type(optimise).__name__, "rates": rates}
+    course = {**asdict(settings), "optimiser": type(optimise).__name__, "rates": rates, **(identity or {})}
     sampler = torch.Generator().manual_seed(settings.seed)
     trace, epoch, best_epoch, best_loss, best = Trace(steps=_steps(net)), 0, 0, math.inf, _cloned(net)
     if path is not None and resume and path.exists():

@@ -208,11 +208,21 @@ def test_the_folder_of_another_recipe_is_refused_naming_the_difference(recipe_fi
     [
         ({"mesh.cells": "six"}, r'mesh {"cells":"six",.*cannot be discretised: .*cells'),
         (
-            {"problem.prior": {"z": [0.93, 0.97]}},
-            r"sample \d+ of split test \(seed \d+\) cannot be solved: Ball 1",
+            {
+                "problem.parametrisation": {"count": 9},
+                "problem.prior": {"count": 9, "radius": [0.12, 0.13]},
+            },
+            r"sample \d+ of split \w+ \(seed \d+\) cannot be solved: .*found no place",
         ),
     ],
 )
+def test_a_folder_without_a_shard_belongs_to_no_recipe(recipe_file, dataset, tmp_path):
+    """A recipe that failed before its first sample must not keep the folder from the corrected one."""
+    with pytest.raises(data.DataError, match="cannot be discretised"):
+        data.generate(recipe_file, tmp_path / "out", 1, overrides={"mesh.cells": "six"})
+    assert data.generate(recipe_file, tmp_path / "out", 1).digest() == dataset.digest()
+
+
 def test_what_the_physics_refuses_is_told_in_one_sentence(recipe_file, tmp_path, overrides, sentence):
     with pytest.raises(data.DataError, match=sentence) as caught:
         data.generate(recipe_file, tmp_path / "refused", 1, overrides=overrides)

@@ -138,6 +138,9 @@ def test_a_free_grid_in_a_fractional_net(tmp_path, capsys, demo):
         ("--epochs", "many", "epochs: expected a whole number, given 'many'"),
         ("--family", "densenet", "family: expected 'resnet' or 'fractional', given 'densenet'"),
         ("--device", "abacus", "abacus"),
+        ("--device", "meta", "which torch cannot use"),
+        ("--seed", "99999999999999999999999", "seed: expected"),
+        ("--width", "1000000", "ask for a smaller one"),
     ],
 )
 def test_a_wrong_setting_of_a_training(tmp_path, capsys, demo, flag, value, expected):
@@ -167,6 +170,8 @@ def test_a_finished_run_is_not_overwritten_by_another(tmp_path, capsys, demo):
 
 
 def test_a_missing_comparison(tmp_path, capsys):
+    (tmp_path / "empty.json").write_text("{}")
+    assert "not a comparison" in refused(capsys, "report", tmp_path / "empty.json")
     assert "maxinv compare" in refused(capsys, "report", tmp_path / "comparison.json")
 
 
@@ -182,7 +187,7 @@ def test_every_time_rule_and_family_can_be_configured():
     assert len(FAMILIES) == len(surrogates.FAMILIES)
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
-    assert {action.dest for action in parser._actions} >= set(RunSpec.model_fields)
+    assert {action.dest for action in parser._actions} >= {*RunSpec.model_fields, "device"}
 
 
 def test_doctor_is_content_here(capsys):

@@ -184,6 +184,44 @@ def test_a_compilation_that_was_killed_does_not_block_the_next(tmp_path, monkeyp
     assert again(BALL).tobytes() == first(BALL).tobytes()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_patches_average_fields_on_the_top_face(forward, axis):
+    """∫_top g̃ p·u for fields that the elements hold exactly: moment one, direction p, face z = 1, centre x_k."""
+    survey, space = forward.problem.survey, forward.space
+    functionals = space.patch_functionals(survey)
+
+    def measured(values):
+        field = fem.Function(space.space)
+        field.interpolate(lambda x: np.stack([values(x) if k == axis else 0 * x[0] for k in range(3)]))
+        return functionals.T @ field.x.array
+
+    along = survey.directions[:, axis]
+    assert along.tolist() == [1.0 - axis] * 16 + [float(axis)] * 16
+    constant = measured(lambda x: np.ones_like(x[0]))
+    assert constant == pytest.approx(along, abs=1e-3)  # the rule for the Gaussian, on the coarsest mesh
+    if forward.degree == 2:  # linear fields are exact there
+        assert measured(lambda x: x[2]) == pytest.approx(constant, abs=1e-12)
+        line = np.linspace(0.2, 0.8, 4)
+        mean = [truncated_mean(c) for c in line]
+        expected = {0: np.repeat(mean, 4), 1: np.tile(mean, 4)}
+        for k, values in expected.items():
+            found = measured(lambda x, k=k: x[k])[along == 1]
+            assert found == pytest.approx(values, abs=1e-3)
+
+
+def truncated_mean(centre):
+    """Mean of x under the Gaussian of a patch on the edge (0, 1)."""
+    x = np.linspace(0, 1, 20_001)
+    g = np.exp(-((x - centre) ** 2) / (2 * 0.08**2))
+    return (x * g).sum() / g.sum()
+
+
+def test_a_source_gives_energy_to_a_passive_medium(forward):
+    """The work of a current on its own field, −½ Re ∫ J*·E, is positive: Re d_ss < 0 in the background."""
+    k = forward.problem.survey.size
+    assert (np.diag(forward.background_response.reshape(k, k)).real < 0).all()
+
+
 def test_info_says_how_the_response_was_had(coarse):
     info = coarse.solve(BALL).info
     assert set(info) == {"method", "dofs", "residual", "reciprocity", "solves", "seconds"}

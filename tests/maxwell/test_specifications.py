@@ -49,6 +49,10 @@ def test_a_problem_survives_the_way_through_a_table(problem):
             "give both the same",
         ),
         ("conductivity", "expected a table"),
+        (
+            {"kind": "conductivity", "prior": {"z": [0.5, 0.9]}},
+            r"prior.z is \(0.5, 0.9\) m, .* would leave the box",
+        ),
     ],
 )
 def test_a_wrong_table_is_refused_with_the_path_of_the_key(table, expected):
