@@ -25,6 +25,7 @@ def losses(variants: list[Variant]) -> Figure:
                 v.style,
                 marker=v.marker,
                 markevery=0.2,
+                ms=4,
                 color=v.colour,
                 lw=2,
                 label=v.label,

@@ -203,6 +203,13 @@ def test_the_folder_of_another_recipe_is_refused_naming_the_difference(recipe_fi
         data.generate(recipe_file, dataset.path, overrides={"problem.frequency": 1e6})
 
 
+def test_a_folder_without_a_shard_belongs_to_no_recipe(recipe_file, dataset, tmp_path):
+    """A recipe that failed before its first sample must not keep the folder from the corrected one."""
+    with pytest.raises(data.DataError, match="cannot be discretised"):
+        data.generate(recipe_file, tmp_path / "out", 1, overrides={"mesh.cells": "six"})
+    assert data.generate(recipe_file, tmp_path / "out", 1).digest() == dataset.digest()
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
@@ -216,13 +223,6 @@ def test_the_folder_of_another_recipe_is_refused_naming_the_difference(recipe_fi
         ),
     ],
 )
-def test_a_folder_without_a_shard_belongs_to_no_recipe(recipe_file, dataset, tmp_path):
-    """A recipe that failed before its first sample must not keep the folder from the corrected one."""
-    with pytest.raises(data.DataError, match="cannot be discretised"):
-        data.generate(recipe_file, tmp_path / "out", 1, overrides={"mesh.cells": "six"})
-    assert data.generate(recipe_file, tmp_path / "out", 1).digest() == dataset.digest()
-
-
 def test_what_the_physics_refuses_is_told_in_one_sentence(recipe_file, tmp_path, overrides, sentence):
     with pytest.raises(data.DataError, match=sentence) as caught:
         data.generate(recipe_file, tmp_path / "refused", 1, overrides=overrides)
