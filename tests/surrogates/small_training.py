@@ -1,0 +1,52 @@
+"""Small training runs that the tests of the loop and of its checkpoints share."""
+
+import torch
+
+from surrogates.training import Settings
+
+SETTINGS = Settings(epochs=6, batch=8, learning_rate=0.02, seed=3)
+
+
+def data(count, seed):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 3, generator=draw, dtype=torch.float64)
+    return x, torch.stack((x[:, 0] * x[:, 1], torch.sin(x[:, 2])), dim=1)
+
+
+TRAIN, VALID = data(30, 0), data(20, 1)
+
+
+def noisy(epoch):
+    """Fresh noise for each epoch, a function of the epoch alone."""
+    x, y = TRAIN
+    return x + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(epoch)), y
+
+
+class StopAfter(Exception):
+    """Raised by a callback: the stand-in for Ctrl-C or a kill between two epochs."""
+
+    def __init__(self, epoch):
+        super().__init__(epoch)
+        self.epoch = epoch
+
+    def on_epoch(self, state):
+        if state.epoch == self.epoch:
+            raise self
+
+
+class Recorder:
+    def __init__(self):
+        self.weights, self.states = [], []
+
+    def on_epoch(self, state):
+        self.states.append(state)
+        self.weights.append({name: value.clone() for name, value in state.net.state_dict().items()})
+
+
+def same(first, second):
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def receding(net):
+    """A validation set that the untrained net meets exactly: training can only move away from it."""
+    return VALID[0], net(VALID[0]).detach()

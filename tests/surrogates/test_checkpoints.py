@@ -1,0 +1,182 @@
+"""Interruption and damage: a resumed training is the uninterrupted one, and a bad file is noticed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_training import SETTINGS, TRAIN, VALID, Recorder, StopAfter, noisy, receding, same
+
+from surrogates import Fractional, ResNet, SurrogateError
+from surrogates.losses import mse
+from surrogates.training import fit
+
+
+class TestResume:
+    """A run that was cut anywhere and continued is the uninterrupted run, bit for bit."""
+
+    @pytest.mark.parametrize("train", [TRAIN, noisy], ids=["pair", "fresh noise"])
+    @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+    def test_ten_epochs_equal_five_and_five(self, family, rule, build, tmp_path, train, weight_decay):
+        settings = replace(SETTINGS, epochs=10, weight_decay=weight_decay)
+        whole = build(family, rule)
+        expected = fit(whole, train, VALID, settings)
+
+        def run(net, *callbacks):
+            return fit(
+                net,
+                train,
+                VALID,
+                settings,
+                checkpoint=tmp_path / "run.pt",
+                checkpoint_seconds=0,
+                callbacks=callbacks,
+            )
+
+        with pytest.raises(StopAfter):
+            run(build(family, rule), StopAfter(5))
+        recorder, resumed = Recorder(), build(family, rule, seed=99)  # its own weights must not matter
+        assert run(resumed, recorder) == expected
+        assert [state.epoch for state in recorder.states] == [6, 7, 8, 9, 10]
+        assert same(resumed.state_dict(), whole.state_dict())
+
+    def test_a_longer_run_continues_a_finished_one_while_the_rate_is_constant(self, build, tmp_path):
+        settings = replace(SETTINGS, epochs=10, schedule="constant")
+        whole, halves = build(ResNet, "positive"), build(ResNet, "positive")
+        expected = fit(whole, TRAIN, VALID, settings)
+        fit(halves, TRAIN, VALID, replace(settings, epochs=5), checkpoint=tmp_path / "run.pt")
+        assert fit(halves, TRAIN, VALID, settings, checkpoint=tmp_path / "run.pt") == expected
+        assert same(halves.state_dict(), whole.state_dict())
+
+    def test_best_weights_survive_the_interruption(self, build, tmp_path):
+        """The best epoch may lie before the cut, and must come back as it was."""
+        whole = build(ResNet, "positive")
+        valid = receding(whole)
+        expected = fit(whole, TRAIN, valid, SETTINGS)
+        assert expected.best_epoch < 4
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        with pytest.raises(StopAfter):
+            fit(net, TRAIN, valid, SETTINGS, checkpoint=path, checkpoint_seconds=0, callbacks=[StopAfter(4)])
+        assert fit(net, TRAIN, valid, SETTINGS, checkpoint=path) == expected
+        assert same(net.state_dict(), whole.state_dict())
+
+    def test_a_cut_inside_an_epoch_goes_back_to_the_last_checkpoint(self, build, tmp_path):
+        path, whole = tmp_path / "run.pt", build(Fractional, "simplex")
+        expected = fit(whole, TRAIN, VALID, SETTINGS)
+        calls = []
+
+        def failing(prediction, target):
+            calls.append(1)
+            if len(calls) == 12:
+                raise KeyboardInterrupt
+            return mse(prediction, target)
+
+        net = build(Fractional, "simplex")
+        with pytest.raises(KeyboardInterrupt):
+            fit(net, TRAIN, VALID, SETTINGS, loss=failing, checkpoint=path, checkpoint_seconds=0)
+        assert fit(net, TRAIN, VALID, SETTINGS, checkpoint=path) == expected
+        assert same(net.state_dict(), whole.state_dict())
+
+    def test_a_finished_run_returns_at_once_with_its_best_weights(self, build, tmp_path):
+        path, net = tmp_path / "deep" / "run.pt", build(ResNet, "positive")
+        first = fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        other, recorder = build(ResNet, "positive", seed=5), Recorder()
+        assert fit(other, TRAIN, VALID, SETTINGS, checkpoint=path, callbacks=[recorder]) == first
+        assert recorder.states == []
+        assert same(other.state_dict(), net.state_dict())
+
+    def test_resume_can_be_declined(self, build, tmp_path):
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        recorder = Recorder()
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path, resume=False, callbacks=[recorder])
+        assert len(recorder.states) == 6
+
+    def test_a_failed_write_keeps_the_old_file_and_leaves_no_litter(self, build, tmp_path, monkeypatch):
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        before = path.read_bytes()
+
+        def half(content, file):
+            file.write(b"half a file")
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(torch, "save", half)
+        with pytest.raises(OSError, match="no space"):
+            fit(net, TRAIN, VALID, SETTINGS, checkpoint=path, resume=False)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_write_replaces_the_file_and_never_writes_into_it(self, build, tmp_path):
+        """Whoever holds the old file, as a process killed in mid-write leaves it, still holds it whole."""
+        path, net = tmp_path / "run.pt", build(ResNet, "positive")
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path)
+        before = path.read_bytes()
+        (tmp_path / "old.pt").hardlink_to(path)
+        fit(net, TRAIN, VALID, SETTINGS, checkpoint=path, resume=False)
+        assert path.read_bytes() != before
+        assert (tmp_path / "old.pt").read_bytes() == before
+
+    def test_checkpoints_are_read_without_running_code_from_them(self, build, tmp_path):
+        path = tmp_path / "run.pt"
+        fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+        content = torch.load(path, weights_only=True)
+        wanted = {"weights", "best", "optimiser", "sampler", "epoch", "trace", "settings", "architecture"}
+        assert wanted <= content.keys()
+
+
+class TestDamage:
+    """A checkpoint that is not this run's is refused in one sentence that names the file."""
+
+    @pytest.fixture
+    def path(self, build, tmp_path):
+        path = tmp_path / "run.pt"
+        fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+        return path
+
+    @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.999])
+    def test_cut_short(self, build, path, keep):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(keep * len(content))])
+        with pytest.raises(SurrogateError, match=r"run\.pt cannot be read"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+    def test_flipped_bit_in_the_weights(self, build, path):
+        weight = torch.load(path, weights_only=True)["weights"]["layer_weight"].numpy().tobytes()
+        content = bytearray(path.read_bytes())
+        content[content.index(weight) + 100] ^= 16
+        path.write_bytes(content)
+        with pytest.raises(SurrogateError, match=r"run\.pt cannot be read"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+    @pytest.mark.parametrize("content", [{"weights": 1}, [1, 2], torch.zeros(3)])
+    def test_file_of_another_kind(self, build, path, content):
+        torch.save(content, path)
+        with pytest.raises(SurrogateError, match=r"run\.pt is not a training checkpoint"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            ({"learning_rate": 0.1}, "learning_rate 0.02 there, 0.1 here"),
+            ({"batch": 4, "seed": 1}, "batch.*seed"),
+            ({"epochs": 12}, "epochs 6 there, 12 here"),
+            ({"weight_decay": 0.1}, "weight_decay.*optimiser 'Adam' there, 'AdamW' here"),
+        ],
+    )
+    def test_other_settings(self, build, path, change, named):
+        with pytest.raises(SurrogateError, match=rf"run\.pt was trained with other settings.*{named}"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, replace(SETTINGS, **change), checkpoint=path)
+
+    @pytest.mark.parametrize(
+        ("kind", "time", "options", "named"),
+        [
+            (Fractional, "positive", {}, "class 'ResNet' there, 'Fractional' here"),
+            (ResNet, "simplex", {}, "time rule"),
+            (ResNet, "positive", {"horizon": 2.0}, "time constants"),
+            (ResNet, "positive", {"width": 5}, "shapes"),
+            (ResNet, "positive", {"activation": torch.relu}, "tanh.*relu"),
+        ],
+    )
+    def test_another_net(self, build, path, kind, time, options, named):
+        with pytest.raises(SurrogateError, match=rf"run\.pt belongs to another net.*{named}"):
+            fit(build(kind, time, **options), TRAIN, VALID, SETTINGS, checkpoint=path)
