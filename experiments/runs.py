@@ -130,7 +130,7 @@ def _train(dataset, out, spec, digest, device, progress) -> "Run":
             seed=spec.seed,
         ),
         checkpoint=out / "checkpoint.pt",
-        identity={"specification": spec.model_dump_json(), "data set": digest},
+        identity={**spec.model_dump(), "data set": digest},
         progress=progress,
     )
     end = analysis.profile(net, *valid)
@@ -236,7 +236,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise StudyError(
             f"device is {name!r}, which torch cannot use ({_clause(error)}); give cpu or cuda."
         ) from None

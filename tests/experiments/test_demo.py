@@ -170,7 +170,7 @@ def test_a_checkpoint_does_not_continue_on_other_data(demo, study_file, tmp_path
     spec = load(study_file).variants["resnet-learned"].model_copy(update={"epochs": 1})
     with pytest.raises(KeyboardInterrupt):
         runs.train(demo / "data", tmp_path / "run", spec, stop)
-    with pytest.raises(surrogates.SurrogateError, match=r"other settings .specification"):
+    with pytest.raises(surrogates.SurrogateError, match=r"other settings .noise 0.01 there, 0.2 here"):
         runs.train(demo / "data", tmp_path / "run", spec.model_copy(update={"noise": 0.2}))
     assert runs.train(demo / "data", tmp_path / "run", spec).record["best_epoch"] == 1
 
