@@ -5,8 +5,8 @@ imported by the first `problem.discretise(...)`.
 """
 
 from maxwell.errors import AccuracyError, MaxwellError
-from maxwell.forward import ForwardMap, Response
-from maxwell.parametrisations import Balls, Parameter
+from maxwell.forward import ForwardMap, LinearForwardMap, Response
+from maxwell.parametrisations import Balls, Parameter, Parametrisation
 from maxwell.priors import BallPrior
 from maxwell.problems.conductivity import REGION_OF_INTEREST, Conductivity
 from maxwell.spec import problem_from
@@ -20,8 +20,10 @@ __all__ = [
     "Conductivity",
     "ForwardMap",
     "GaussianPatches",
+    "LinearForwardMap",
     "MaxwellError",
     "Parameter",
+    "Parametrisation",
     "Response",
     "problem_from",
 ]

@@ -25,7 +25,8 @@ class ForwardMap(ABC):
         d = F(θ),    J = ∂F/∂θ  (m, p),    jvp: v ↦ J v,    vjp: w ↦ Re(Jᴴ w)
 
     The spaces carry the inner product Re⟨·,·⟩, so Re⟨J v, w⟩ = ⟨v, vjp(w)⟩: vjp is the gradient of
-    Re⟨w, F(θ)⟩.  Subclasses give `dofs`, `solve` and `linearise`; everything else follows.
+    Re⟨w, F(θ)⟩.  A problem whose unknowns are complex keeps the same law, with vjp(w) = Jᴴ w complex.
+    Subclasses give `dofs`, `solve` and `linearise`; everything else follows.
     """
 
     @property
@@ -58,5 +59,39 @@ class ForwardMap(ABC):
         return self.jacobian(theta) @ np.asarray(direction)
 
     def vjp(self, theta, covector) -> np.ndarray:
-        """Re(J(θ)ᴴ w) for w (m,) complex: (p,) float64."""
-        return (self.jacobian(theta).conj().T @ np.asarray(covector)).real
+        """Re(J(θ)ᴴ w) for w (m,): (p,) float64; complex128 and no real part taken for complex unknowns."""
+        gradient = self.jacobian(theta).conj().T @ np.asarray(covector)
+        return gradient if np.iscomplexobj(theta) else gradient.real
+
+
+class LinearForwardMap(ForwardMap):
+    """A forward map d = T θ with a constant matrix, had from one factorisation and then a product a sample.
+
+    Subclasses give `dofs`, `matrix`, `trace` and `check`.
+    """
+
+    @property
+    @abstractmethod
+    def matrix(self) -> np.ndarray:
+        """T (m, p)."""
+
+    @property
+    @abstractmethod
+    def trace(self) -> dict:
+        """How the matrix was had: the keys of `Response.info`, for the whole construction."""
+
+    @abstractmethod
+    def check(self, theta) -> np.ndarray:
+        """Return θ as a finite array of shape (p,), or say in one sentence what is wrong with it."""
+
+    def solve(self, theta) -> Response:
+        """T θ for one θ (p,)."""
+        return Response(self.matrix @ self.check(theta), dict(self.trace))
+
+    def batch(self, thetas) -> np.ndarray:
+        """T θ of each row: (n, p) → (n, m), one matrix product."""
+        return np.stack([self.check(theta) for theta in thetas]) @ self.matrix.T
+
+    def linearise(self, theta) -> tuple[np.ndarray, np.ndarray]:
+        """T θ (m,) and T (m, p) itself."""
+        return self.matrix @ self.check(theta), self.matrix

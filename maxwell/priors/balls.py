@@ -1,4 +1,4 @@
-"""Prior distributions of the unknowns, sampled from a Generator that the caller passes in."""
+"""Uniform balls that do not overlap."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal

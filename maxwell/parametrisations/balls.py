@@ -1,7 +1,4 @@
-"""Unknowns: how a few numbers θ describe the log-conductivity ratio m(x; θ) = log σ/σ0.
-
-A parametrisation offers, at given points, m and ∂m/∂θ, and a box that bounds the support of m.
-"""
+"""Balls of smooth edge: the unknown of few numbers, whose data change only near each ball."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -9,25 +6,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.parametrisations.base import Parameter, Parametrisation, smoothstep
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """One component of θ: its symbol, SI unit ("" when dimensionless) and the group it belongs to."""
-
-    name: str
-    unit: str
-    group: str
-
-
-def smoothstep(t):
-    """S(t) and S'(t): 0 for t ≤ 0, 1 for t ≥ 1, 6t⁵ − 15t⁴ + 10t³ between (C², |S'| ≤ 15/8)."""
-    t = np.clip(t, 0.0, 1.0)
-    return t**3 * (t * (6 * t - 15) + 10), 30 * t**2 * (1 - t) ** 2
-
-
-@dataclass(frozen=True)
-class Balls:
+class Balls(Parametrisation):
     """Balls of smooth edge in a homogeneous background.
 
         m(x) = Σ_b q_b · S((R_b + w/2 − |x − c_b|) / w)
@@ -67,19 +50,8 @@ class Balls:
         return tuple(Parameter(f"{n}{b + 1}", *about) for b in range(self.count) for n, about in ball.items())
 
     def check(self, theta) -> np.ndarray:
-        """Return θ as a finite float64 array of shape (5·count,), or say what is wrong with it."""
-        theta = np.asarray(theta)
-        size = 5 * self.count
-        if theta.shape != (size,):
-            raise MaxwellError(
-                f"{self!r}: theta has shape {theta.shape}; expected ({size},), "
-                "that is (x, y, z, R, q) for each ball."
-            )
-        if not np.issubdtype(theta.dtype, np.number) or np.iscomplexobj(theta):
-            raise MaxwellError(f"{self!r}: theta has dtype {theta.dtype}; expected real numbers.")
-        theta = theta.astype(np.float64)
-        if not np.isfinite(theta).all():
-            raise MaxwellError(f"{self!r}: theta is {theta.tolist()}; expected finite numbers.")
+        """As in `Parametrisation`; the radii must be positive too."""
+        theta = super().check(theta)
         if (theta[3::5] <= 0).any():
             raise MaxwellError(f"{self!r}: the radii are {theta[3::5].tolist()} m; expected positive ones.")
         return theta

@@ -1,0 +1,69 @@
+"""What every parametrisation of the log-conductivity is: m and ∂m/∂θ at points, and a box around its support."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from maxwell.errors import MaxwellError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One component of θ: its symbol, SI unit ("" when dimensionless) and the group it belongs to."""
+
+    name: str
+    unit: str
+    group: str
+
+
+class Parametrisation(ABC):
+    """How p real numbers θ describe m(x; θ) = log σ/σ0 in the box.
+
+    Laws that every member is tested for: `linearise` returns the value of `evaluate` and its derivative
+    (Taylor remainders fall like h² away from kinks); m vanishes outside the boxes of `support`.
+    """
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Names, units and groups of θ, in order."""
+
+    @abstractmethod
+    def support(self, theta) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper corners, each (k, 3) in m, of boxes that together contain the support of m."""
+
+    @abstractmethod
+    def evaluate(self, theta, x) -> np.ndarray:
+        """m at points x (..., 3) in m; returns (...)."""
+
+    @abstractmethod
+    def linearise(self, theta, x) -> tuple[np.ndarray, np.ndarray]:
+        """m (...) and ∂m/∂θ (p, ...) at points x (..., 3) in m."""
+
+    @property
+    def planes(self) -> tuple[tuple[float, ...], ...]:
+        """Coordinates in m, for each axis, where m jumps: a mesh that can should put faces there."""
+        return ((), (), ())
+
+    def check(self, theta) -> np.ndarray:
+        """Return θ as a finite float64 array of shape (p,), or say what is wrong with it."""
+        theta = np.asarray(theta)
+        size = len(self.parameters)
+        if theta.shape != (size,):
+            raise MaxwellError(
+                f"{self!r}: theta has shape {theta.shape}; expected ({size},): "
+                f"{', '.join(p.name for p in self.parameters[:6])}{', ...' if size > 6 else ''}."
+            )
+        if not np.issubdtype(theta.dtype, np.number) or np.iscomplexobj(theta):
+            raise MaxwellError(f"{self!r}: theta has dtype {theta.dtype}; expected real numbers.")
+        theta = theta.astype(np.float64)
+        if not np.isfinite(theta).all():
+            raise MaxwellError(f"{self!r}: theta is {theta.tolist()}; expected finite numbers.")
+        return theta
+
+
+def smoothstep(t):
+    """S(t) and S'(t): 0 for t ≤ 0, 1 for t ≥ 1, 6t⁵ − 15t⁴ + 10t³ between (C², |S'| ≤ 15/8)."""
+    t = np.clip(t, 0.0, 1.0)
+    return t**3 * (t * (6 * t - 15) + 10), 30 * t**2 * (1 - t) ** 2
