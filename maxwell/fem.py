@@ -1,4 +1,4 @@
-"""Nédélec elements on tetrahedra: constant parts of the system, and mass matrices of a varying coefficient.
+"""Nédélec elements on tetrahedra and bricks: constant parts of the system, mass matrices of a varying coefficient.
 
 DOLFINx assembles what stays the same for every sample.  What changes, the mass matrix weighted by the change
 of conductivity, is summed here from tabulated basis functions, on the changed cells only: the coefficient
@@ -12,23 +12,39 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from maxwell.errors import MaxwellError
 from maxwell.fenicsx import PETSc, basix, compiled, fem, ufl
 from maxwell.fenicsx import mesh as meshes
 
 QUADRATURE_DEGREE = 6
-"""Degree of the rule for the conductivity: exact for the basis of degree 2 times a quadratic coefficient."""
+"""Degree of the rule for the conductivity: exact for the basis of degree 2 times a quadratic coefficient.
+
+On bricks the rule is the tensor product of Gauss rules exact to this degree in each coordinate.
+"""
+
+EDGES = {"tetrahedron": (1, 2, 3), "hexahedron": (1, 2, 4)}
+"""Corners of a reference cell at the ends of its unit vectors; corner 0 is the origin."""
 
 PATCH_QUADRATURE_DEGREE = 12
 """Degree of the rule for the Gaussian patches, whose deviation may be half a facet."""
 
 
 class NedelecSpace:
-    """First-kind Nédélec (N1curl) space of a degree on an affine tetrahedral mesh held by one process.
+    """First-kind Nédélec (N1curl) space of a degree on a mesh of affine tetrahedra or bricks.
 
-    degree : 1 (6 functions a cell) or 2 (20).  Order in H(curl) and in L2 equals the degree.
+    degree : 1 (6 functions a tetrahedron, 12 a brick) or 2 (20, 54).  Order of the curl in L2 equals the
+        degree; that of the field too, and one more on bricks.
+
+    Raises MaxwellError for other degrees and cells, and for bricks that are not parallelepipeds: there the
+    basis is rational, and the rules of this file would not integrate it.
     """
 
     def __init__(self, mesh, degree: int):
+        kind = mesh.topology.cell_name()
+        if kind not in EDGES:
+            raise MaxwellError(f"The cells of the mesh are {kind!r}; expected one of {sorted(EDGES)}.")
+        if type(degree) is not int or degree not in (1, 2):
+            raise MaxwellError(f"The degree of the elements is {degree!r}; expected 1 or 2.")
         self.mesh = mesh
         self.degree = degree
         self.space = fem.functionspace(mesh, ("N1curl", degree))
@@ -36,16 +52,26 @@ class NedelecSpace:
         self.cell_dofs = self.space.dofmap.list  # (cells, functions)
         mesh.topology.create_entity_permutations()
         self._orientation = mesh.topology.get_cell_permutation_info()
+        corners = self._corners
+        origin, edges = corners[:, :1], corners[:, EDGES[kind]] - corners[:, :1]
+        affine = origin + np.matmul(basix.geometry(mesh.basix_cell()), edges)
+        bent = np.abs(corners - affine).max(axis=(1, 2)) > 1e-10 * np.abs(edges).max(axis=(1, 2))
+        if bent.any():
+            raise MaxwellError(
+                f"{bent.sum()} of {len(bent)} bricks of the mesh are not parallelepipeds; expected affine cells; "
+                "move its nodes by a product of maps of one coordinate each, or use tetrahedra."
+            )
 
     @cached_property
     def _corners(self):
-        return self.mesh.geometry.x[self.mesh.geometry.dofmaps[0]]  # (cells, 4, 3)
+        return self.mesh.geometry.x[self.mesh.geometry.dofmaps[0]]  # (cells, 4 or 8, 3)
 
     def tabulate(self, cells: np.ndarray) -> "CellTables":
         """Basis functions, points and weights of the quadrature rule on some cells."""
-        points, weights = basix.make_quadrature(basix.CellType.tetrahedron, QUADRATURE_DEGREE)
+        points, weights = basix.make_quadrature(self.mesh.basix_cell(), QUADRATURE_DEGREE)
         corners = self._corners[cells]
-        jacobian = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)  # (c, 3, 3), columns are edges
+        ends = EDGES[self.mesh.topology.cell_name()]
+        jacobian = np.swapaxes(corners[:, ends] - corners[:, :1], 1, 2)  # (c, 3, 3), columns are edges
         x = corners[:, :1] + np.einsum("cij,qj->cqi", jacobian, points)
         element = self.space.element
         reference = element.basix_element.tabulate(0, points)[0]  # (q, functions, 3)

@@ -103,14 +103,19 @@ class Conductivity:
         """This problem as a plain table, from which `maxwell.problem_from` rebuilds it."""
         return asdict(self)
 
-    def discretise(self, *, cells: int = 8, degree: int = 2, grading: float = 0.0) -> ConductivityMap:
-        """Discretise on tetrahedra with `cells` bricks an edge and N1curl elements of a degree.
+    def discretise(
+        self, *, cells: int = 8, degree: int = 2, grading: float = 0.0, cell: str = "tetrahedron"
+    ) -> ConductivityMap:
+        """Discretise with `cells` bricks an edge and N1curl elements of a degree, 1 or 2.
 
         grading : 0 for a uniform mesh; g makes cells 1 + g times finer in the region of interest.
+        cell : "tetrahedron" (6 to a brick) or "hexahedron" (the bricks themselves).
+
+        Faces lie on the planes where the parametrisation jumps, so `cells` must suffice for those.
 
         Assembles and factorises the background: seconds, and memory that grows like dofs^{4/3}.
         Raises MaxwellError for sizes that make no sense.
         """
         from maxwell.problems.conductivity_map import ConductivityMap  # imports DOLFINx
 
-        return ConductivityMap(self, cells=cells, degree=degree, grading=grading)
+        return ConductivityMap(self, cells=cells, degree=degree, grading=grading, cell=cell)

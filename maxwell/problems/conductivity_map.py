@@ -50,7 +50,7 @@ class ConductivityMap(ForwardMap):
     factorised background needs, so such a path can take the place of `_solve` behind the same methods.
     """
 
-    def __init__(self, problem: Conductivity, cells: int, degree: int, grading: float):
+    def __init__(self, problem: Conductivity, cells: int, degree: int, grading: float, cell: str):
         if isinstance(cells, bool) or not isinstance(cells, int | np.integer) or cells < 2:
             raise MaxwellError(f"discretise: cells is {cells!r}; expected a whole number of at least 2.")
         if type(degree) is not int or degree not in (1, 2):
@@ -60,8 +60,9 @@ class ConductivityMap(ForwardMap):
                 f"discretise: grading is {grading!r}; expected a number from 0 (uniform) to 4."
             )
         self.problem = problem
-        self.cells, self.degree, self.grading = int(cells), degree, grading
-        mesh = meshes.box(MPI.COMM_SELF, self.cells, grading, REGION_OF_INTEREST)
+        self.cells, self.degree, self.grading, self.cell = int(cells), degree, grading, cell
+        planes = problem.parametrisation.planes
+        mesh = meshes.box(MPI.COMM_SELF, self.cells, grading, REGION_OF_INTEREST, cell=cell, planes=planes)
         self.space = NedelecSpace(mesh, degree)
         scaling = problem.scaling
         matrix = curl_curl_matrix(
@@ -78,7 +79,8 @@ class ConductivityMap(ForwardMap):
     def __repr__(self):
         return (
             f"ConductivityMap({self.problem!r}, cells={self.cells}, degree={self.degree}, "
-            f"grading={self.grading}: {self.dofs} dofs, {self.unknowns} unknowns, {self.observations} data)"
+            f"grading={self.grading}, cell={self.cell!r}: "
+            f"{self.dofs} dofs, {self.unknowns} unknowns, {self.observations} data)"
         )
 
     @property

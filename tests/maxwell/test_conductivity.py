@@ -11,11 +11,19 @@ from maxwell.solvers import SymmetricSolver
 BALL = np.array([0.47, 0.55, 0.62, 0.11, 1.3])
 PAIR = np.array([0.35, 0.45, 0.6, 0.08, 1.1, 0.62, 0.55, 0.7, 0.09, -1.4])
 
+SIZES = [
+    (5, 1, 0.0, "tetrahedron"),
+    (4, 2, 0.0, "tetrahedron"),
+    (4, 2, 1.0, "tetrahedron"),
+    (5, 1, 1.0, "hexahedron"),
+    (4, 2, 1.0, "hexahedron"),
+]
 
-@pytest.fixture(scope="module", params=[(5, 1, 0.0), (4, 2, 0.0), (4, 2, 1.0)], ids=str)
+
+@pytest.fixture(scope="module", params=SIZES, ids=str)
 def forward(request):
-    cells, degree, grading = request.param
-    return maxwell.Conductivity().discretise(cells=cells, degree=degree, grading=grading)
+    cells, degree, grading, cell = request.param
+    return maxwell.Conductivity().discretise(cells=cells, degree=degree, grading=grading, cell=cell)
 
 
 @pytest.fixture(scope="module")

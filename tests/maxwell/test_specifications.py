@@ -12,7 +12,6 @@ from scipy import constants, integrate
 
 import maxwell
 from maxwell import units
-from maxwell.meshes import graded
 from maxwell.parametrisations import smoothstep
 from maxwell.units import Scaling
 
@@ -159,14 +158,3 @@ def test_units_of_the_default_problem():
     assert pytest.approx(constants.mu_0, rel=1e-9) == units.VACUUM_PERMEABILITY
     assert constants.speed_of_light == units.SPEED_OF_LIGHT
     assert scaling.wavenumber_squared(0.0425).imag < 0  # decay under e^{+iωt}
-
-
-@given(st.floats(0.1, 4), st.integers(2, 400))
-def test_grading_is_a_monotone_bijection_that_refines_the_middle(strength, cells):
-    t = np.linspace(0, 1, cells + 1)
-    x = graded(t, 0.2, 0.8, strength)
-    assert (x[0], x[-1]) == (0, 1)
-    assert (np.diff(x) > 0).all()
-    assert x == pytest.approx(1 - x[::-1], abs=1e-6)  # symmetric about the middle as the region is
-    fine = np.diff(graded(np.linspace(0, 1, 4001), 0.2, 0.8, strength))
-    assert fine[2000] == pytest.approx(fine[0] / (1 + strength), rel=0.02)
