@@ -6,8 +6,8 @@ imported by the first `problem.discretise(...)`.
 
 from maxwell.errors import AccuracyError, MaxwellError
 from maxwell.forward import ForwardMap, LinearForwardMap, Response
-from maxwell.parametrisations import Balls, Parameter, Parametrisation
-from maxwell.priors import BallPrior
+from maxwell.parametrisations import Balls, Parameter, Parametrisation, Voxels
+from maxwell.priors import BallPrior, BlockyPrior, GaussianField, Prior
 from maxwell.problems.conductivity import REGION_OF_INTEREST, Conductivity
 from maxwell.spec import problem_from
 from maxwell.survey import GaussianPatches
@@ -17,13 +17,17 @@ __all__ = [
     "AccuracyError",
     "BallPrior",
     "Balls",
+    "BlockyPrior",
     "Conductivity",
     "ForwardMap",
+    "GaussianField",
     "GaussianPatches",
     "LinearForwardMap",
     "MaxwellError",
     "Parameter",
     "Parametrisation",
+    "Prior",
     "Response",
+    "Voxels",
     "problem_from",
 ]

@@ -2,11 +2,14 @@
 
 import dataclasses
 import difflib
+import re
 import typing
 from collections.abc import Iterable
 from typing import Any
 
 import pydantic
+
+from maxwell.kinds import is_tag, kind_of, tag
 
 _PLAIN = {  # pydantic's names for what TOML calls otherwise
     "model_type": "a table",
@@ -38,10 +41,14 @@ def sentence(error: pydantic.ValidationError, where: str, schema: type) -> str:
         what = "missing; add it"
     elif finding["type"] == "value_error":
         what = str(finding["ctx"]["error"]).rstrip(".")
+    elif finding["type"] == "union_tag_invalid":
+        path.append("kind")
+        given = " ".join(finding["ctx"]["tag"][1:-1].split())
+        what = f"expected {choice(given, re.findall('<(.*?)>', finding['ctx']['expected_tags']))}"
     else:
         expectation = _PLAIN.get(finding["type"]) or finding["msg"].removeprefix("Input should be ")
         what = f"expected {expectation}, given {_shortened(repr(finding['input']))}"
-    place = ".".join(part for part in [where, *path] if part)
+    place = ".".join(part for part in [where, *path] if part and not is_tag(part))
     return f"{place}: {what}{f' (and {more} more)' if more else ''}." if place else f"{what}."
 
 
@@ -59,11 +66,16 @@ def _shortened(text: str) -> str:
 
 def _keys(schema: type, path: list[str]) -> list[str]:
     """Names of the fields of the (nested) dataclass or model at `path` inside `schema`."""
+    members: list[type] = []
     for part in path:
+        if is_tag(part):
+            schema = next((member for member in members if tag(kind_of(member)) == part), schema)
+            continue
         inner = _fields(schema).get(part)
         if inner is None:
             continue  # the name of an entry of a dict, whose values are the models found so far
-        schema = next((c for c in (inner, *typing.get_args(inner)) if _fields(c)), schema)
+        members = [c for c in (inner, *typing.get_args(inner)) if _fields(c)]
+        schema = members[0] if members else schema
     return list(_fields(schema))
 
 

@@ -1,6 +1,19 @@
 """Unknowns: how a few numbers θ describe a field, one parametrisation a file."""
 
-from maxwell.parametrisations.balls import Balls
+from maxwell.kinds import one_of
+from maxwell.parametrisations.balls import REGION_OF_INTEREST, Balls
 from maxwell.parametrisations.base import Parameter, Parametrisation, smoothstep
+from maxwell.parametrisations.voxels import Voxels
 
-__all__ = ["Balls", "Parameter", "Parametrisation", "smoothstep"]
+LogContrast = one_of(Balls, Voxels)
+"""What a table may choose from to describe log σ/σ0."""
+
+__all__ = [
+    "REGION_OF_INTEREST",
+    "Balls",
+    "LogContrast",
+    "Parameter",
+    "Parametrisation",
+    "Voxels",
+    "smoothstep",
+]

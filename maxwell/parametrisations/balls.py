@@ -1,5 +1,6 @@
 """Balls of smooth edge: the unknown of few numbers, whose data change only near each ball."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -7,6 +8,9 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.parametrisations.base import Parameter, Parametrisation, smoothstep
+
+REGION_OF_INTEREST = np.array([[0.18, 0.18, 0.32], [0.82, 0.82, 0.96]])
+"""Lower and upper corner in m; holds every sample of the default prior, transition included."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Balls(Parametrisation):
         }
         return tuple(Parameter(f"{n}{b + 1}", *about) for b in range(self.count) for n, about in ball.items())
 
+    @property
+    def region(self) -> np.ndarray:
+        """`REGION_OF_INTEREST`; a ball may leave it, at the price of a slower solve."""
+        return REGION_OF_INTEREST
+
     def check(self, theta) -> np.ndarray:
         """As in `Parametrisation`; the radii must be positive too."""
         theta = super().check(theta)
@@ -71,26 +80,40 @@ class Balls(Parametrisation):
 
     def evaluate(self, theta, x) -> np.ndarray:
         """m at points x (..., 3) in m; returns (...)."""
-        return self._sum(theta, x, derivative=False)[0]
+        points = x.reshape(-1, 3)
+        m = np.zeros(len(points))
+        for ball in self.check(theta).reshape(self.count, 5):
+            where, _, distance = self._within(ball, points)
+            m[where] += ball[4] * smoothstep(self._depth(ball, distance))[0]
+        return m.reshape(x.shape[:-1])
 
     def linearise(self, theta, x) -> tuple[np.ndarray, np.ndarray]:
         """m (...) and ∂m/∂θ (5·count, ...) at points x (..., 3) in m."""
-        return self._sum(theta, x, derivative=True)
+        dense = np.zeros((5 * self.count, *x.shape[:-1]))
+        for slope, (where, values) in zip(dense, self.slopes(theta, x), strict=True):
+            slope.reshape(-1)[where] = values
+        return self.evaluate(theta, x), dense
 
-    def _sum(self, theta, x, derivative):
-        balls = self.check(theta).reshape(self.count, 5)
-        m = np.zeros(x.shape[:-1])
-        slopes = np.zeros((self.count, 5, *x.shape[:-1])) if derivative else None
-        for b, (*centre, radius, contrast) in enumerate(balls):
-            offset = x - np.array(centre)
-            distance = np.linalg.norm(offset, axis=-1)
-            inside, slope = smoothstep((radius + self.width / 2 - distance) / self.width)
-            m += contrast * inside
-            if derivative:
-                slope = contrast * slope / self.width
-                # ∂|x−c|/∂c = −(x−c)/|x−c|; at the centre itself the slope is zero, so any direction serves.
-                outward = offset / np.maximum(distance, np.finfo(float).tiny)[..., None]
-                slopes[b, :3] = np.moveaxis(slope[..., None] * outward, -1, 0)
-                slopes[b, 3] = slope
-                slopes[b, 4] = inside
-        return m, None if slopes is None else slopes.reshape(5 * self.count, *m.shape)
+    def slopes(self, theta, x) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """As in `Parametrisation`; the five components of a ball share the points inside it."""
+        points = x.reshape(-1, 3)
+        for ball in self.check(theta).reshape(self.count, 5):
+            where, offset, distance = self._within(ball, points)
+            inside, slope = smoothstep(self._depth(ball, distance))
+            slope = ball[4] * slope / self.width
+            # ∂|x−c|/∂c = −(x−c)/|x−c|; at the centre itself the slope is zero, so any direction serves.
+            outward = offset / np.maximum(distance, np.finfo(float).tiny)[:, None]
+            yield from ((where, slope * component) for component in outward.T)
+            yield where, slope
+            yield where, inside
+
+    def _within(self, ball, points):
+        """Which points (n, 3) lie within the reach of a ball, their offsets from its centre, and distances."""
+        offset = points - ball[:3]
+        distance = np.sqrt(np.einsum("ni,ni->n", offset, offset))
+        where = np.flatnonzero(distance < ball[3] + self.width / 2)
+        return where, offset[where], distance[where]
+
+    def _depth(self, ball, distance):
+        """t = (R + w/2 − |x − c|) / w, from 0 at the outer edge of the transition to 1 at the inner one."""
+        return (ball[3] + self.width / 2 - distance) / self.width

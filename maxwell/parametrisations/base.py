@@ -1,6 +1,7 @@
 """What every parametrisation of the log-conductivity is: m and ∂m/∂θ at points, and a box around its support."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ class Parametrisation(ABC):
     """How p real numbers θ describe m(x; θ) = log σ/σ0 in the box.
 
     Laws that every member is tested for: `linearise` returns the value of `evaluate` and its derivative
-    (Taylor remainders fall like h² away from kinks); m vanishes outside the boxes of `support`.
+    (Taylor remainders fall like h² away from kinks); `slopes` holds the same derivative sparsely; m and its
+    derivative vanish outside the boxes of `support`.
     """
 
     @property
@@ -31,7 +33,7 @@ class Parametrisation(ABC):
 
     @abstractmethod
     def support(self, theta) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper corners, each (k, 3) in m, of boxes that together contain the support of m."""
+        """Lower and upper corners, each (k, 3) in m, of boxes that together contain m ≠ 0 and ∂m/∂θ ≠ 0."""
 
     @abstractmethod
     def evaluate(self, theta, x) -> np.ndarray:
@@ -40,6 +42,30 @@ class Parametrisation(ABC):
     @abstractmethod
     def linearise(self, theta, x) -> tuple[np.ndarray, np.ndarray]:
         """m (...) and ∂m/∂θ (p, ...) at points x (..., 3) in m."""
+
+    @property
+    def region(self) -> np.ndarray:
+        """Lower and upper corner (2, 3) in m of the box that samples are expected to change, at most.
+
+        (0, 1 m)³ for members that know no better.
+        """
+        return np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+
+    def slopes(self, theta, x) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """∂m/∂θ at points x (..., 3) in m, one pair (where, values) for each component of θ in order.
+
+        where (n,) : indices of points of x.reshape(-1, 3), outside of which ∂m/∂θ_k vanishes.
+        values (n,) : ∂m/∂θ_k at those points.
+
+        Cost here: that of `linearise`, which is dense; members with local components do better.
+        """
+        for slope in self.linearise(theta, x)[1]:
+            where = np.flatnonzero(slope)
+            yield where, slope.ravel()[where]
+
+    def branch(self, thetas) -> np.ndarray:
+        """Number of the branch of each row of (n, p) within which the data are smooth enough to expand: (n,)."""
+        return np.zeros(len(np.asarray(thetas)), dtype=int)
 
     @property
     def planes(self) -> tuple[tuple[float, ...], ...]:
@@ -59,7 +85,10 @@ class Parametrisation(ABC):
             raise MaxwellError(f"{self!r}: theta has dtype {theta.dtype}; expected real numbers.")
         theta = theta.astype(np.float64)
         if not np.isfinite(theta).all():
-            raise MaxwellError(f"{self!r}: theta is {theta.tolist()}; expected finite numbers.")
+            k = int(np.flatnonzero(~np.isfinite(theta))[0])
+            raise MaxwellError(
+                f"{self!r}: theta[{k}] ({self.parameters[k].name}) is {theta[k]}; expected finite numbers."
+            )
         return theta
 
 

@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.parametrisations import Balls
+from maxwell.priors.base import Prior
 
 Interval = tuple[float, float]
 
@@ -14,7 +16,7 @@ ATTEMPTS = 10_000
 
 
 @dataclass(frozen=True)
-class BallPrior:
+class BallPrior(Prior):
     """Independent uniform balls: centre, radius, size of the log-contrast, with a random sign.
 
     Several balls do not overlap (|c_i − c_j| ≥ R_i + R_j, by rejection) and are sorted by x, for
@@ -44,6 +46,28 @@ class BallPrior:
         for name in ("radius", "contrast"):
             if getattr(self, name)[0] <= 0:
                 raise MaxwellError(f"BallPrior: {name} is {getattr(self, name)}; expected positive bounds.")
+
+    def check_fits(self, parametrisation) -> None:
+        """As in `Prior`: as many balls, and every one inside the box (0, 1 m)³, transition included."""
+        if not isinstance(parametrisation, Balls):
+            raise MaxwellError(
+                f"The prior draws balls and the parametrisation is {parametrisation!r}; give the prior of that "
+                "parametrisation, or none."
+            )
+        if self.count != parametrisation.count:
+            raise MaxwellError(
+                f"The prior draws {self.count} balls and the parametrisation {parametrisation.count}; "
+                "give both the same."
+            )
+        reach = self.radius[1] + parametrisation.width / 2
+        for axis in "xyz":
+            low, high = getattr(self, axis)
+            if low - reach < 0 or high + reach > 1:
+                raise MaxwellError(
+                    f"prior.{axis} is ({low}, {high}) m, and balls of radius up to {self.radius[1]} m and a "
+                    f"transition of {parametrisation.width} m would leave the box (0, 1 m); give a smaller "
+                    "interval or smaller balls."
+                )
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Draw `size` unknowns θ; returns (size, 5·count) float64."""

@@ -11,7 +11,7 @@ Weak form, for all v in H(curl) with tangential trace in L2 (Silver-Müller impe
 
 Here g̃ p is the surface current of a patch, on the top face alone.  The functional on the right is also
 what a receiver measures.  Data: the K×K matrix d_sr = ∫_top g̃_r p_r·E_s minus its value for the
-background, in V/m, flattened source-major.
+background, in V/m, flattened source-major; of several frequencies one after another, f·K² + s·K + r.
 """
 
 from __future__ import annotations
@@ -22,34 +22,37 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
-from maxwell.parametrisations import Balls, Parameter
-from maxwell.priors import BallPrior
+from maxwell.kinds import number_or_several
+from maxwell.parametrisations import REGION_OF_INTEREST, Balls, LogContrast, Parameter, Parametrisation
+from maxwell.priors import LogContrastPrior, Prior, default_prior
 from maxwell.survey import GaussianPatches
 from maxwell.units import Scaling
 
 if TYPE_CHECKING:
     from maxwell.problems.conductivity_map import ConductivityMap
 
-REGION_OF_INTEREST = np.array([[0.18, 0.18, 0.32], [0.82, 0.82, 0.96]])
-"""Lower and upper corner in m; holds every sample of the default prior, transition included."""
+__all__ = ["REGION_OF_INTEREST", "Conductivity"]
+
+Frequency = number_or_several()
 
 
 @dataclass(frozen=True)
 class Conductivity:
     """Specification of the conductivity problem; see the module for its equations.
 
-    frequency : f in Hz, positive.  The default is κ = 0.5.
+    frequency : f in Hz, positive; or several distinct ones, whose data follow each other in the order given.
+        The default is κ = 0.5.
     background : σ0 in S/m, positive.  The default is σ̂0 = 16, a skin depth of 0.5 m.
-    parametrisation : how θ describes m = log σ/σ0.
-    prior : distribution of θ; the default suits the parametrisation.
+    parametrisation : how θ describes m = log σ/σ0: `Balls` or `Voxels`.
+    prior : distribution of θ; the default suits the parametrisation (`BallPrior`, `GaussianField`).
     survey : the patches.
     permittivity : ε_r, dimensionless, at least 1.
     """
 
-    frequency: float = 23.9e6
+    frequency: Frequency = 23.9e6
     background: float = 0.0425
-    parametrisation: Balls = field(default_factory=Balls)
-    prior: BallPrior | None = None
+    parametrisation: LogContrast = field(default_factory=Balls)
+    prior: LogContrastPrior | None = None
     survey: GaussianPatches = field(default_factory=GaussianPatches)
     permittivity: float = 1.0
     kind: Literal["conductivity"] = field(default="conductivity", kw_only=True, repr=False)
@@ -58,37 +61,42 @@ class Conductivity:
     observation_unit: ClassVar = "V/m"
 
     def __post_init__(self):
-        for name, unit in (("frequency", "Hz"), ("background", "S/m")):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise MaxwellError(
-                    f"Conductivity: {name} is {value!r}; expected a positive number in {unit}."
-                )
+        object.__setattr__(self, "frequency", _frequency(self.frequency))
+        if not (np.isfinite(self.background) and self.background > 0):
+            raise MaxwellError(
+                f"Conductivity: background is {self.background!r}; expected a positive number in S/m."
+            )
         if not (np.isfinite(self.permittivity) and self.permittivity >= 1):
             raise MaxwellError(f"Conductivity: permittivity is {self.permittivity!r}; expected at least 1.")
-        count = self.parametrisation.count
-        if self.prior is None:
-            object.__setattr__(self, "prior", BallPrior(count=count))
-        elif self.prior.count != count:
+        if not isinstance(self.parametrisation, Parametrisation):
             raise MaxwellError(
-                f"Conductivity: the prior draws {self.prior.count} balls and the parametrisation {count}; "
-                "give both the same."
+                f"Conductivity: parametrisation is {self.parametrisation!r}; expected one such as Balls(1)."
             )
+        if self.prior is None:
+            object.__setattr__(self, "prior", default_prior(self.parametrisation))
+        if not isinstance(self.prior, Prior):
+            raise MaxwellError(f"Conductivity: prior is {self.prior!r}; expected one such as BallPrior().")
+        self.prior.check_fits(self.parametrisation)
 
-        reach = self.prior.radius[1] + self.parametrisation.width / 2
-        for axis in "xyz":
-            low, high = getattr(self.prior, axis)
-            if low - reach < 0 or high + reach > 1:
-                raise MaxwellError(
-                    f"Conductivity: prior.{axis} is ({low}, {high}) m, and balls of radius up to "
-                    f"{self.prior.radius[1]} m and a transition of {self.parametrisation.width} m would leave the "
-                    "box (0, 1 m); give a smaller interval or smaller balls."
-                )
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """Every f in Hz, in the order of the data."""
+        return self.frequency if isinstance(self.frequency, tuple) else (self.frequency,)
+
+    @property
+    def scalings(self) -> tuple[Scaling, ...]:
+        """Dimensionless numbers of every frequency."""
+        return tuple(Scaling(frequency) for frequency in self.frequencies)
 
     @property
     def scaling(self) -> Scaling:
-        """Dimensionless numbers of this frequency."""
-        return Scaling(self.frequency)
+        """Dimensionless numbers of the first frequency."""
+        return self.scalings[0]
+
+    @property
+    def region(self) -> np.ndarray:
+        """Lower and upper corner (2, 3) in m of the box that a sample is expected to change."""
+        return self.parametrisation.region
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -96,8 +104,16 @@ class Conductivity:
         return self.parametrisation.parameters
 
     def observation_labels(self) -> dict[str, np.ndarray]:
-        """Source and receiver number of every observation, each (m,)."""
-        return self.survey.labels()
+        """Numbers of the source and the receiver of every observation, each (m,).
+
+        Several frequencies add the number of the frequency, an index into `frequencies`.
+        """
+        labels, several = self.survey.labels(), len(self.frequencies)
+        if several == 1:
+            return labels
+        size = self.survey.size**2
+        repeated = {name: np.tile(numbers, several) for name, numbers in labels.items()}
+        return {"frequency": np.repeat(np.arange(several), size), **repeated}
 
     def spec(self) -> dict:
         """This problem as a plain table, from which `maxwell.problem_from` rebuilds it."""
@@ -119,3 +135,21 @@ class Conductivity:
         from maxwell.problems.conductivity_map import ConductivityMap  # imports DOLFINx
 
         return ConductivityMap(self, cells=cells, degree=degree, grading=grading, cell=cell)
+
+
+def _frequency(given) -> float | tuple[float, ...]:
+    """One frequency as a float, several as a tuple, or a sentence on what is wrong with them."""
+    try:
+        values = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        values = np.array(np.nan)
+    if values.ndim > 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
+        raise MaxwellError(
+            f"Conductivity: frequency is {given!r}; expected a positive number in Hz, or a list of them."
+        )
+    several = tuple(values.ravel().tolist())
+    if len(set(several)) < len(several):
+        raise MaxwellError(
+            f"Conductivity: frequency is {given!r}; expected distinct ones, for equal ones give equal data."
+        )
+    return several if len(several) > 1 else several[0]
