@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from maxwell.errors import MaxwellError
-from maxwell.fenicsx import PETSc, basix, compiled, fem, ufl
+from maxwell.fenicsx import PETSc, basix, compiled, fem, la, ufl
 from maxwell.fenicsx import mesh as meshes
 
 QUADRATURE_DEGREE = 6
@@ -32,8 +32,8 @@ PATCH_QUADRATURE_DEGREE = 12
 class NedelecSpace:
     """First-kind Nédélec (N1curl) space of a degree on a mesh of affine tetrahedra or bricks.
 
-    degree : 1 (6 functions a tetrahedron, 12 a brick) or 2 (20, 54).  Order of the curl in L2 equals the
-        degree; that of the field too, and one more on bricks.
+    degree : 1 (6 functions a tetrahedron, 12 a brick) or 2 (20, 54).  Order in L2 of the field and of its
+        curl equals the degree.
 
     Raises MaxwellError for other degrees and cells, and for bricks that are not parallelepipeds: there the
     basis is rational, and the rules of this file would not integrate it.
@@ -49,6 +49,7 @@ class NedelecSpace:
         self.degree = degree
         self.space = fem.functionspace(mesh, ("N1curl", degree))
         self.dofs = self.space.dofmap.index_map.size_global
+        self.owned = self.space.dofmap.index_map.size_local
         self.cell_dofs = self.space.dofmap.list  # (cells, functions)
         mesh.topology.create_entity_permutations()
         self._orientation = mesh.topology.get_cell_permutation_info()
@@ -95,15 +96,30 @@ class NedelecSpace:
         return np.flatnonzero((below <= high).all(axis=1) & (above >= low).all(axis=1))
 
     def assemble(self, form) -> sp.csr_array:
-        """Assemble a bilinear UFL form (test function conjugated) into CSR with sorted columns."""
+        """Assemble a bilinear UFL form (test function conjugated) into CSR with sorted columns, on one process."""
         matrix = fem.assemble_matrix(compiled(form, self.mesh.comm))
         matrix.scatter_reverse()
         csr = sp.csr_array(matrix.to_scipy())
         csr.sort_indices()
         return csr
 
+    def distributed(self, form) -> PETSc.Mat:
+        """Assemble a bilinear UFL form into a PETSc matrix whose rows are shared out as the unknowns are."""
+        matrix = fem.petsc.assemble_matrix(compiled(form, self.mesh.comm))
+        matrix.assemble()
+        return matrix
+
+    def with_ghosts(self, owned: np.ndarray) -> np.ndarray:
+        """Unknowns (owned, k) that each rank owns → those that its cells use, (owned + ghosts, k), owned first."""
+        if self.mesh.comm.size == 1:
+            return owned
+        local = la.vector(self.space.dofmap.index_map, bs=owned.shape[1], dtype=owned.dtype)
+        local.array[: owned.size] = owned.ravel()
+        local.scatter_forward()
+        return local.array.reshape(-1, owned.shape[1]).copy()
+
     def patch_functionals(self, survey) -> np.ndarray:
-        """Functionals ∫_top g̃ p·v of every patch of a survey, (dofs, K) real."""
+        """Functionals ∫_top g̃ p·v of every patch of a survey, (dofs, K) real; on several ranks the owned rows."""
         mesh = self.mesh
         facets = meshes.locate_entities_boundary(mesh, 2, lambda x: np.isclose(x[2], 1.0))
         tags = meshes.meshtags(mesh, 2, np.sort(facets), np.ones(len(facets), dtype=np.int32))
@@ -118,11 +134,13 @@ class NedelecSpace:
         radius2 = (x[0] - centre[0]) ** 2 + (x[1] - centre[1]) ** 2
         density = ufl.exp(-radius2 / (2 * deviation**2))
         form = compiled(ufl.inner(direction * density, v) * top(1), mesh.comm)
-        columns = np.empty((self.dofs, survey.size))
+        columns = np.empty((self.owned, survey.size))
         for k, (c, p) in enumerate(zip(survey.centres, survey.directions, strict=True)):
             centre.value[:] = c
             direction.value[:] = p
-            columns[:, k] = fem.assemble_vector(form).array.real / survey.mass(c)
+            vector = fem.assemble_vector(form)
+            vector.scatter_reverse(la.InsertMode.add)
+            columns[:, k] = vector.array[: self.owned].real / survey.mass(c)
         return columns
 
 
@@ -160,10 +178,10 @@ class CellTables:
         return np.matmul(functions, solution[self.dofs]).reshape(c, q, 3, -1)
 
 
-def curl_curl_matrix(space: NedelecSpace, wavenumber_squared: complex, impedance: complex) -> sp.csr_array:
-    """(curl u, curl v) − (k_c² u, v) + ⟨Z u_T, v_T⟩_∂Ω for constant k_c² and boundary coefficient Z.
+def curl_curl_form(space: NedelecSpace, wavenumber_squared: complex, impedance: complex):
+    """(curl u, curl v) − (k_c² u, v) + ⟨Z u_T, v_T⟩_∂Ω for constant k_c² and boundary coefficient Z, in UFL.
 
-    Complex symmetric, (dofs, dofs).  For a smooth field E the consistent right-hand side is
+    Complex symmetric.  For a smooth field E the consistent right-hand side is
     (curl curl E − k_c² E, v) + ⟨Z E_T − n × curl E, v_T⟩_∂Ω.
     """
     u, v = ufl.TrialFunction(space.space), ufl.TestFunction(space.space)
@@ -171,11 +189,16 @@ def curl_curl_matrix(space: NedelecSpace, wavenumber_squared: complex, impedance
     # Constants, not numbers: a number would be compiled into the kernel, once for every frequency.
     k2 = fem.Constant(space.mesh, PETSc.ScalarType(wavenumber_squared))
     z = fem.Constant(space.mesh, PETSc.ScalarType(impedance))
-    return space.assemble(
+    return (
         ufl.inner(ufl.curl(u), ufl.curl(v)) * ufl.dx
         - k2 * ufl.inner(u, v) * ufl.dx
         + z * ufl.inner(ufl.cross(n, u), ufl.cross(n, v)) * ufl.ds
     )
+
+
+def curl_curl_matrix(space: NedelecSpace, wavenumber_squared: complex, impedance: complex) -> sp.csr_array:
+    """`curl_curl_form` as CSR (dofs, dofs), on one process."""
+    return space.assemble(curl_curl_form(space, wavenumber_squared, impedance))
 
 
 def scatter_map(pattern: sp.csr_array, dofs: np.ndarray) -> np.ndarray:

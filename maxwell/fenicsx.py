@@ -22,7 +22,7 @@ import dolfinx.fem.petsc
 import filelock
 import numpy as np
 import ufl
-from dolfinx import fem, mesh
+from dolfinx import fem, la, mesh
 from mpi4py import MPI
 from petsc4py import PETSc
 
@@ -34,7 +34,7 @@ if not np.issubdtype(PETSc.ScalarType, np.complexfloating):
         "dolfinx-solver-complex from PyPI, or with conda fenics-dolfinx with petsc=*=complex*."
     )
 
-__all__ = ["MPI", "PETSc", "basix", "compiled", "dolfinx", "fem", "kernel_folder", "mesh", "ufl"]
+__all__ = ["MPI", "PETSc", "basix", "compiled", "dolfinx", "fem", "kernel_folder", "la", "mesh", "ufl"]
 
 
 def kernel_folder() -> Path:

@@ -6,28 +6,27 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from maxwell import meshes
+from maxwell import memory, meshes
 from maxwell.errors import MaxwellError
-from maxwell.fem import CellTables, NedelecSpace, curl_curl_matrix, scatter_map
-from maxwell.fenicsx import MPI
+from maxwell.fem import CellTables, NedelecSpace, curl_curl_form
+from maxwell.fenicsx import MPI, PETSc
 from maxwell.forward import ForwardMap, Response
 from maxwell.problems.conductivity import REGION_OF_INTEREST, Conductivity
-from maxwell.solvers import SymmetricSolver
+from maxwell.solvers import BlockLowRank, Exact, SymmetricSolver, refuse_hopeless, summed
 
 
 @dataclass(frozen=True)
 class _Anomaly:
-    """What a sample changes: tables on the changed cells, where they go in the matrix, m at their points."""
+    """What a sample changes: tables on the changed cells that this rank owns, and m at their points."""
 
     tables: CellTables
-    positions: np.ndarray
     log_contrast: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Solved:
     anomaly: _Anomaly
-    fields: np.ndarray  # (dofs, K) solutions of A(θ) X = C, without the source factor
+    fields: np.ndarray  # (dofs, K) solutions of A(θ) X = C, without the source factor; ghosts included
     observation: np.ndarray
     info: dict
 
@@ -48,9 +47,21 @@ class ConductivityMap(ForwardMap):
     Cost per θ: one symmetric factorisation and K right-hand sides; the Jacobian adds K² p products
     over the changed cells and no solve.  The changed cells and their tables are what an exact update of a
     factorised background needs, so such a path can take the place of `_solve` behind the same methods.
+
+    On several ranks each holds a part of the mesh, its rows of the matrix and of the fields; every rank must
+    call with the same θ, and every rank gets all data and the whole Jacobian.
     """
 
-    def __init__(self, problem: Conductivity, cells: int, degree: int, grading: float, cell: str):
+    def __init__(
+        self,
+        problem: Conductivity,
+        cells: int,
+        degree: int,
+        grading: float,
+        cell: str,
+        comm: MPI.Comm | None = None,
+        recipe: Exact | BlockLowRank | None = None,
+    ):
         if isinstance(cells, bool) or not isinstance(cells, int | np.integer) or cells < 2:
             raise MaxwellError(f"discretise: cells is {cells!r}; expected a whole number of at least 2.")
         if type(degree) is not int or degree not in (1, 2):
@@ -62,18 +73,22 @@ class ConductivityMap(ForwardMap):
         self.problem = problem
         self.cells, self.degree, self.grading, self.cell = int(cells), degree, grading, cell
         planes = problem.parametrisation.planes
-        mesh = meshes.box(MPI.COMM_SELF, self.cells, grading, REGION_OF_INTEREST, cell=cell, planes=planes)
+        self.comm = MPI.COMM_SELF if comm is None else comm
+        refuse_hopeless(memory.nedelec_unknowns(self.cells, degree, cell), self.comm)
+        mesh = meshes.box(self.comm, self.cells, grading, REGION_OF_INTEREST, cell=cell, planes=planes)
         self.space = NedelecSpace(mesh, degree)
         scaling = problem.scaling
-        matrix = curl_curl_matrix(
-            self.space,
-            scaling.wavenumber_squared(problem.background, problem.permittivity),
-            1j * scaling.wavenumber,
+        self._background = self.space.distributed(
+            curl_curl_form(
+                self.space,
+                scaling.wavenumber_squared(problem.background, problem.permittivity),
+                1j * scaling.wavenumber,
+            )
         )
-        self._background = matrix.data.copy()
-        self._functionals = self.space.patch_functionals(problem.survey)
-        self._solver = SymmetricSolver(matrix)
-        self._background_fields, self._background_residual = self._solver.solve(self._functionals)
+        self._functionals = self.space.patch_functionals(problem.survey)  # (owned, K)
+        self._solver = SymmetricSolver(self._background, recipe)
+        fields, self._background_residual = self._solver.solve(self._functionals)
+        self._background_fields = self.space.with_ghosts(fields)
         self._region = self._tabulate(*REGION_OF_INTEREST)
 
     def __repr__(self):
@@ -101,7 +116,7 @@ class ConductivityMap(ForwardMap):
     @property
     def background_response(self) -> np.ndarray:
         """Data of the background alone, Cᵀ s X_0, flattened source-major: (m,) complex128, V/m."""
-        response = self._functionals.T @ self._background_fields
+        response = summed(self.comm, self._functionals.T @ self._background_fields[: self.space.owned])
         return self.problem.scaling.current * response.T.ravel()
 
     def solve(self, theta) -> Response:
@@ -121,7 +136,15 @@ class ConductivityMap(ForwardMap):
         for k, slope in enumerate(slopes):
             weighted = np.repeat((density * slope).ravel(), 3)[:, None] * flat
             jacobian[:, k] = (flat.T @ weighted).ravel()
-        return solved.observation, jacobian
+        return solved.observation, summed(self.comm, jacobian)
+
+    def fields(self, theta) -> np.ndarray:
+        """Unknowns of the total fields E of all sources in V/m, (dofs, K) complex128, refactorised.
+
+        Column s belongs in a `Function` of `space.space`.  On several ranks the rows that the rank's cells
+        use: those that it owns, then ghosts.
+        """
+        return self.problem.scaling.current * self._solve(theta).fields
 
     def _solve(self, theta) -> _Solved:
         began = time.perf_counter()
@@ -129,29 +152,32 @@ class ConductivityMap(ForwardMap):
         anomaly = self._anomaly(theta)
         scaling = self.problem.scaling
         blocks = self._update(anomaly)
-        self._solver.factorise(self._values(anomaly, blocks))
+        self._load(anomaly, blocks)
+        self._solver.factorise()
         fields, residual = self._solver.solve(self._functionals)
+        fields = self.space.with_ghosts(fields)
         dofs = anomaly.tables.dofs
-        scattered = (
-            -1j * scaling.current * _contract(self._background_fields[dofs], blocks, fields[dofs])
-        )  # (receiver, source)
+        contracted = _contract(self._background_fields[dofs], blocks, fields[dofs])
+        scattered = -1j * scaling.current * summed(self.comm, contracted)  # (receiver, source)
         size = np.abs(scattered).max()
         info = {
-            "method": "refactorise",
+            "method": f"refactorise, {self._solver.recipe.method}",
+            "why": self._solver.why,
             "dofs": self.dofs,
             "residual": residual,
             "reciprocity": float(np.abs(scattered - scattered.T).max() / size) if size else 0.0,
             "solves": fields.shape[1],
+            "iterations": self._solver.iterations,
+            "memory": self._solver.memory,
             "seconds": time.perf_counter() - began,
         }
         return _Solved(anomaly, fields, scattered.T.ravel(), info)
 
     def matrix(self, theta) -> sp.csr_array:
-        """The system matrix A(θ), (dofs, dofs) complex symmetric CSR, as it is factorised."""
+        """The system matrix A(θ), (dofs, dofs) complex symmetric CSR, as it is factorised; on one process."""
         anomaly = self._anomaly(self.problem.parametrisation.check(theta))
-        matrix = self._solver.matrix.copy()
-        matrix.data[:] = self._values(anomaly, self._update(anomaly))
-        return matrix
+        self._load(anomaly, self._update(anomaly))
+        return self._solver.matrix
 
     def _update(self, anomaly: _Anomaly) -> np.ndarray:
         """Imaginary part of A(θ) − A_0 on each changed cell, κ ∫ (σ̂ − σ̂_0) φ_i·φ_j: (c, f, f) real."""
@@ -159,10 +185,19 @@ class ConductivityMap(ForwardMap):
         change = scaling.conductivity(self.problem.background) * np.expm1(anomaly.log_contrast)
         return scaling.wavenumber * anomaly.tables.mass(change)
 
-    def _values(self, anomaly: _Anomaly, blocks: np.ndarray) -> np.ndarray:
-        """Values of A(θ) in the order of the matrix's CSR data."""
-        added = np.bincount(anomaly.positions.ravel(), blocks.ravel(), self._background.size)
-        return self._background + 1j * added
+    def _load(self, anomaly: _Anomaly, blocks: np.ndarray) -> None:
+        """Make the solver's matrix A(θ): the background plus i times the blocks of the changed cells."""
+        matrix, dofs = self._solver.mat, anomaly.tables.dofs
+        self._background.copy(matrix, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        rows, functions = dofs.size, dofs.shape[1]
+        matrix.setValuesLocalIJV(
+            np.arange(rows + 1, dtype=PETSc.IntType) * functions,
+            np.repeat(dofs, functions, axis=0).ravel(),
+            1j * blocks.ravel(),
+            addv=True,
+            rowmap=dofs.ravel(),
+        )
+        matrix.assemble()
 
     def _anomaly(self, theta) -> _Anomaly:
         low, high = self.problem.parametrisation.support(theta)
@@ -173,17 +208,17 @@ class ConductivityMap(ForwardMap):
                 f"{high[ball].round(3).tolist()} m, transition included; expected it inside the "
                 "box (0, 1 m)^3; move it or make it smaller."
             )
-        tables, positions = self._region
+        tables = self._region
         inside = (low >= REGION_OF_INTEREST[0]).all() and (high <= REGION_OF_INTEREST[1]).all()
         if not inside:
-            tables, positions = self._tabulate(low.min(axis=0), high.max(axis=0))
+            tables = self._tabulate(low.min(axis=0), high.max(axis=0))
         log_contrast = self.problem.parametrisation.evaluate(theta, tables.points)
         changed = np.flatnonzero((log_contrast != 0).any(axis=1))
-        return _Anomaly(tables[changed], positions[changed], log_contrast[changed])
+        return _Anomaly(tables[changed], log_contrast[changed])
 
-    def _tabulate(self, low, high):
-        tables = self.space.tabulate(self.space.cells_in(low, high))
-        return tables, scatter_map(self._solver.matrix, tables.dofs)
+    def _tabulate(self, low, high) -> CellTables:
+        cells = self.space.cells_in(low, high)
+        return self.space.tabulate(cells[cells < self.space.mesh.topology.index_map(3).size_local])
 
 
 def _contract(left, blocks, right):

@@ -232,7 +232,18 @@ def test_a_source_gives_energy_to_a_passive_medium(forward):
 
 def test_info_says_how_the_response_was_had(coarse):
     info = coarse.solve(BALL).info
-    assert set(info) == {"method", "dofs", "residual", "reciprocity", "solves", "seconds"}
+    expected = {
+        "method",
+        "why",
+        "dofs",
+        "residual",
+        "reciprocity",
+        "solves",
+        "iterations",
+        "memory",
+        "seconds",
+    }
+    assert set(info) == expected
     assert info["residual"] < 1e-12
     assert info["reciprocity"] < 1e-12
     assert (info["solves"], info["dofs"]) == (32, coarse.dofs)
