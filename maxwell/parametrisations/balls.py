@@ -107,6 +107,14 @@ class Balls(Parametrisation):
             yield where, slope
             yield where, inside
 
+    def reaches(self, theta, x) -> np.ndarray:
+        """As in `Parametrisation`: every point of a ball, whatever its contrast."""
+        points = x.reshape(-1, 3)
+        reached = np.zeros(len(points), dtype=bool)
+        for ball in self.check(theta).reshape(self.count, 5):
+            reached[self._within(ball, points)[0]] = True
+        return reached.reshape(x.shape[:-1])
+
     def _within(self, ball, points):
         """Which points (n, 3) lie within the reach of a ball, their offsets from its centre, and distances."""
         offset = points - ball[:3]

@@ -63,6 +63,16 @@ class Parametrisation(ABC):
             where = np.flatnonzero(slope)
             yield where, slope.ravel()[where]
 
+    def reaches(self, theta, x) -> np.ndarray:
+        """Whether m or ∂m/∂θ may differ from zero, at points x (..., 3) in m: (...) bool.
+
+        Wider than m ≠ 0: a ball without contrast has a derivative, and a Jacobian must integrate it.
+        """
+        reached = self.evaluate(theta, x) != 0
+        for where, _ in self.slopes(theta, x):
+            reached.reshape(-1)[where] = True
+        return reached
+
     def branch(self, thetas) -> np.ndarray:
         """Number of the branch of each row of (n, p) within which the data are smooth enough to expand: (n,)."""
         return np.zeros(len(np.asarray(thetas)), dtype=int)

@@ -108,6 +108,11 @@ class Voxels(Parametrisation):
         for begin, end in pairwise(ends):
             yield order[begin:end], np.ones(end - begin)
 
+    def reaches(self, theta, x) -> np.ndarray:
+        """As in `Parametrisation`: every point of the box."""
+        self.check(theta)
+        return self.voxel(x) >= 0
+
     def voxel(self, x) -> np.ndarray:
         """Index into θ of the voxel that holds each point of x (..., 3) in m, −1 outside: (...) int64."""
         along = [

@@ -21,7 +21,8 @@ seeds = st.integers(0, 2**32 - 1)
 class ParametrisationContract:
     """Laws of `Parametrisation`.
 
-    member : the parametrisation.  draw(rng) : an admissible θ.  scale : size of a small change of θ.
+    member : the parametrisation.  draw(rng) : an admissible θ.  muted(θ) : a θ near it for which m = 0.
+    scale : size of a small change of θ.
     """
 
     member: maxwell.Parametrisation
@@ -29,6 +30,9 @@ class ParametrisationContract:
 
     def draw(self, rng) -> np.ndarray:
         raise AssertionError("give an admissible unknown")
+
+    def muted(self, theta) -> np.ndarray:
+        return 0 * theta
 
     def points(self, rng, count=400) -> np.ndarray:
         return rng.uniform(0, 1, (count, 3))
@@ -106,6 +110,20 @@ class ParametrisationContract:
         assert not value[~inside].any()
         assert not derivative[:, ~inside].any()
 
+    @inherited
+    @given(seeds)
+    def test_every_point_with_a_value_or_a_derivative_is_reached(self, seed):
+        _, theta, x = self.drawn(seed)
+        muted = self.muted(theta)
+        assert not self.member.evaluate(muted, x).any()
+        assert self.member.linearise(muted, x)[1].any()
+        for unknown in (theta, muted):
+            value, derivative = self.member.linearise(unknown, x)
+            exact = (value != 0) | (derivative != 0).any(axis=0)
+            grid = x.reshape(20, -1, 3)
+            assert np.array_equal(maxwell.Parametrisation.reaches(self.member, unknown, grid).ravel(), exact)
+            assert np.array_equal(self.member.reaches(unknown, grid).ravel(), exact)
+
     def test_wrong_unknowns_are_refused_in_a_sentence(self):
         _, theta, x = self.drawn(1)
         wrong = {
@@ -141,6 +159,9 @@ class BallContract(ParametrisationContract):
         balls = rng.uniform(low, high, (self.member.count, 5))
         balls[:, 4] *= rng.choice([-1, 1], self.member.count)
         return balls.ravel()
+
+    def muted(self, theta):
+        return np.where(np.arange(len(theta)) % 5 == 4, 0.0, theta)
 
     @property
     def scale(self):

@@ -21,12 +21,54 @@ PROBLEMS = [
     maxwell.Conductivity(
         parametrisation=maxwell.Balls(1, width=0.08), prior=maxwell.BallPrior(radius=(0.05, 0.06))
     ),
+    maxwell.Conductivity(frequency=(5e6, 23.9e6, 60e6)),
+    maxwell.Conductivity(parametrisation=maxwell.Voxels(3, 2, 1)),
+    maxwell.Conductivity(
+        frequency=[5e6, 23.9e6],
+        parametrisation=maxwell.Voxels(2, 2, 2, low=(0.3, 0.3, 0.5), high=(0.7, 0.7, 0.9)),
+        prior=maxwell.GaussianField(
+            maxwell.Voxels(2, 2, 2, low=(0.3, 0.3, 0.5), high=(0.7, 0.7, 0.9)), smoothness=0.5, level=0.1
+        ),
+    ),
+    maxwell.Conductivity(
+        parametrisation=maxwell.Voxels(3, 3, 3),
+        prior=maxwell.BlockyPrior(maxwell.Voxels(3, 3, 3), blocks=(2, 4), contrast=(0.1, 0.2)),
+    ),
 ]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=range(len(PROBLEMS)))
 def test_a_problem_survives_the_way_through_a_table(problem):
-    assert maxwell.problem_from(json.loads(json.dumps(problem.spec()))) == problem
+    again = maxwell.problem_from(json.loads(json.dumps(problem.spec())))
+    assert again == problem
+    assert hash(again) == hash(problem)
+    assert again.spec() == problem.spec()
+
+
+def test_one_frequency_is_a_number_and_several_are_a_tuple():
+    one, listed, several = (maxwell.Conductivity(f) for f in (23.9e6, [23.9e6], np.array([23.9e6, 5e6])))
+    assert one == listed
+    assert (one.frequency, one.frequencies) == (23.9e6, (23.9e6,))
+    assert several.frequency == several.frequencies == (23.9e6, 5e6)
+    assert several.scalings == (Scaling(23.9e6), Scaling(5e6))
+    assert several.scaling == several.scalings[0] == one.scaling
+    assert (one.region == maxwell.REGION_OF_INTEREST).all()
+
+
+def test_data_of_several_frequencies_are_labelled_frequency_major():
+    one, several = maxwell.Conductivity().observation_labels(), maxwell.Conductivity((5e6, 23.9e6))
+    labels = several.observation_labels()
+    assert set(one) == {"source", "receiver"}
+    assert labels["frequency"].tolist() == [0] * 1024 + [1] * 1024
+    for name, numbers in one.items():
+        assert labels[name].reshape(2, 1024).tolist() == [numbers.tolist()] * 2
+
+
+def test_a_table_without_kind_is_of_the_first_alternative():
+    table = {"kind": "conductivity", "parametrisation": {"count": 2}, "prior": {"count": 2}}
+    assert maxwell.problem_from(table) == maxwell.Conductivity(parametrisation=maxwell.Balls(2))
+    table = {"kind": "conductivity", "parametrisation": {"kind": "voxels", "nx": 2}}
+    assert maxwell.problem_from(table) == maxwell.Conductivity(parametrisation=maxwell.Voxels(2, 4, 4))
 
 
 @pytest.mark.parametrize(
@@ -52,12 +94,66 @@ def test_a_problem_survives_the_way_through_a_table(problem):
             {"kind": "conductivity", "prior": {"z": [0.5, 0.9]}},
             r"prior.z is \(0.5, 0.9\) m, .* would leave the box",
         ),
+        (
+            {"kind": "conductivity", "parametrisation": {"kind": "voxels", "count": 2}},
+            r"problem.parametrisation.count: unknown key; expected one of nx, ny, nz, low, high",
+        ),
+        (
+            {"kind": "conductivity", "parametrisation": {"kind": "voxel"}},
+            r"problem.parametrisation.kind: expected one of balls, voxels \(did you mean voxels\?\)",
+        ),
+        (
+            {"kind": "conductivity", "parametrisation": {"kind": ["a\nb"]}},
+            r"problem.parametrisation.kind: expected one of balls, voxels, given",
+        ),
+        (
+            {"kind": "conductivity", "parametrisation": 3},
+            "problem.parametrisation: expected a table, given 3",
+        ),
+        (
+            {"kind": "conductivity", "prior": {"kind": "gaussian_field", "voxels": {"hihg": 2}}},
+            r"problem.prior.voxels.hihg: unknown key; .*did you mean high",
+        ),
+        (
+            {"kind": "conductivity", "prior": {"kind": "gaussian_field", "length": "far"}},
+            "problem.prior.length: expected a number, given 'far'",
+        ),
+        (
+            {"kind": "conductivity", "prior": {"kind": "gaussian_field"}},
+            r"The prior draws Voxels\(.*\) and the parametrisation is Balls\(.*\); give both the same",
+        ),
+        (
+            {"kind": "conductivity", "parametrisation": {"kind": "voxels"}, "prior": {"count": 1}},
+            r"The prior draws balls and the parametrisation is Voxels",
+        ),
+        (
+            {"kind": "conductivity", "frequency": [1e6, "high"]},
+            "problem.frequency.1: expected a number, given 'high'",
+        ),
+        ({"kind": "conductivity", "frequency": [1e6, -1.0]}, "expected a positive number in Hz, or a list"),
+        ({"kind": "conductivity", "frequency": []}, "expected a positive number in Hz, or a list"),
+        ({"kind": "conductivity", "frequency": [1e6, 1e6]}, "expected distinct ones"),
     ],
 )
 def test_a_wrong_table_is_refused_with_the_path_of_the_key(table, expected):
     with pytest.raises(maxwell.MaxwellError, match=expected) as caught:
         maxwell.problem_from(table)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"frequency": "high"}, "frequency is 'high'"),
+        ({"frequency": [[1e6]]}, "frequency is"),
+        ({"parametrisation": "balls"}, "parametrisation is 'balls'; expected one such as Balls"),
+        ({"prior": "uniform"}, "prior is 'uniform'; expected one such as BallPrior"),
+        ({"prior": maxwell.BallPrior(count=2)}, "give both the same"),
+    ],
+)
+def test_wrong_fields_are_refused_in_a_sentence(fields, expected):
+    with pytest.raises(maxwell.MaxwellError, match=expected):
+        maxwell.Conductivity(**fields)
 
 
 def test_importing_the_package_is_light():
