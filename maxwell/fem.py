@@ -175,7 +175,7 @@ class CellTables:
         """Fields (c, q, 3, k) at the quadrature points from unknowns (dofs, k)."""
         c, q, f, _ = self.basis.shape
         functions = self.basis.transpose(0, 1, 3, 2).reshape(c, 3 * q, f)
-        return np.matmul(functions, solution[self.dofs]).reshape(c, q, 3, -1)
+        return np.matmul(functions, solution[self.dofs]).reshape(c, q, 3, solution.shape[1])
 
 
 def curl_curl_form(space: NedelecSpace, wavenumber_squared: complex, impedance: complex):
