@@ -1,0 +1,1 @@
+"""Closed forms and manufactured solutions that the discretisation is measured against."""
