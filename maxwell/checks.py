@@ -6,11 +6,68 @@ Each function takes any `ForwardMap` and returns what it measured; what is good 
 import numpy as np
 
 from maxwell.forward import ForwardMap
+from maxwell.units import VACUUM_IMPEDANCE
 
 
 def reciprocity(matrix: np.ndarray) -> float:
     """max |D − Dᵀ| / max |D| of a source × receiver matrix whose sources and receivers are the same."""
     return float(np.abs(matrix - matrix.T).max() / np.abs(matrix).max())
+
+
+def energy_balance(forward, theta) -> float:
+    """Largest relative mismatch of the power balance over the sources of `Conductivity`, time average.
+
+    The weak form tested with E itself, divided by 2iκZ0 (L0 = 1 m), is Poynting's theorem.  Its real part says
+    that the power a source gives is dissipated inside or leaves through the impedance boundary,
+
+        −½ Re ∫ J·E* = ½ ∫ σ|E|² + ½ ∫_∂Ω |E_T|²/Z0,
+
+    its imaginary part that what it lends is the difference of the stored energies, 2ω(W_m − W_e):
+
+        ½ Im ∫ J·E* = ½ ∫ |curl E|²/(κZ0) − ½ ∫ κε_r|E|²/Z0.
+
+    Both hold exactly for the discrete field as long as σ is taken at the same quadrature points.  The right
+    sides are integrated here cell by cell and facet by facet, past the matrix that was solved.  Mismatches are
+    relative to the power given and to the larger of the stored energies.
+    Cost: one solve and three quadratures a source.
+    """
+    from maxwell.fenicsx import compiled, fem, ufl  # a leaf's import: this module stays light
+    from maxwell.solvers import summed
+
+    problem, space, scaling = forward.problem, forward.space, forward.problem.scaling
+    comm, impedance, kappa = space.mesh.comm, VACUUM_IMPEDANCE, scaling.wavenumber
+    fields = forward.fields(theta)
+    work = space.patch_functionals(problem.survey) * fields[: space.owned].conj()
+    given = -0.5 * summed(comm, work.sum(axis=0))  # −½ ∫ J·E*, (K,)
+
+    joule = np.zeros(len(given))
+    for cells in np.array_split(np.arange(space.mesh.topology.index_map(3).size_local), forward.cells):
+        tables = space.tabulate(cells)
+        log_contrast = problem.parametrisation.evaluate(theta, tables.points)
+        weights = 0.5 * problem.background * np.exp(log_contrast) * tables.weights
+        joule += np.einsum("cq,cqik->k", weights, np.abs(tables.field(fields)) ** 2)
+
+    field, n = fem.Function(space.space), ufl.FacetNormal(space.mesh)
+    tangential, curl = ufl.cross(n, field), ufl.curl(field)
+    integrals = [
+        compiled(integrand, comm)
+        for integrand in (
+            ufl.inner(tangential, tangential) * ufl.ds,
+            ufl.inner(curl, curl) * ufl.dx,
+            ufl.inner(field, field) * ufl.dx,
+        )
+    ]
+    squares = np.empty((3, len(given)))
+    for k, column in enumerate(fields.T):
+        field.x.array[:] = column
+        squares[:, k] = [fem.assemble_scalar(form).real for form in integrals]
+    joule, squares = summed(comm, joule), summed(comm, squares)
+    lost = joule + 0.5 * squares[0] / impedance
+    magnetic = 0.5 * squares[1] / (kappa * impedance)
+    electric = 0.5 * kappa * problem.permittivity * squares[2] / impedance
+    active = np.abs(given.real - lost) / given.real
+    reactive = np.abs(-given.imag - (magnetic - electric)) / np.maximum(magnetic, electric)
+    return float(max(active.max(), reactive.max()))
 
 
 def jacobian_differences(forward: ForwardMap, theta, step: float = 1e-4) -> np.ndarray:
@@ -45,3 +102,11 @@ def adjoint_mismatch(forward: ForwardMap, theta, direction, covector) -> float:
     left = np.vdot(covector, image).real
     right = np.dot(direction, forward.vjp(theta, covector))
     return float(abs(left - right) / (np.linalg.norm(image) * np.linalg.norm(covector)))
+
+
+def solvability(gradient, loads) -> float:
+    """max |Gᵀb| / max |G|ᵀ|b| over right-hand sides b: round-off when curl-curl systems have solutions.
+
+    gradient (dofs, nodes) : discrete gradients G, sparse.  loads (dofs, k) : right-hand sides, dense or sparse.
+    """
+    return float(abs(gradient.T @ loads).max() / (abs(gradient).T @ abs(loads)).max())
