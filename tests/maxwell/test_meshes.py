@@ -67,6 +67,15 @@ def test_eight_cells_put_four_bricks_across_the_voxels(cell, grading):
     assert volumes(mesh).sum() == pytest.approx(1, abs=1e-12)
 
 
+def test_faces_of_a_voxel_problem_lie_where_the_conductivity_jumps():
+    problem = maxwell.Conductivity(parametrisation=maxwell.Voxels(4, 4, 4))
+    forward = problem.discretise(cells=6, degree=1, grading=0.7, cell="hexahedron")
+    for axis, jumps in enumerate(VOXELS):
+        assert faces(forward.space.mesh, axis) == pytest.approx([0, *jumps, 1], abs=1e-12)
+    with pytest.raises(maxwell.MaxwellError, match=r"5 cells an edge .* expected at least 6 cells"):
+        problem.discretise(cells=5, degree=1)
+
+
 @pytest.mark.parametrize("cell", meshes.CELLS)
 def test_grading_refines_the_region_and_the_top(cell):
     """Twice as fine inside along each axis, up to the face that carries the survey along z."""
