@@ -67,6 +67,11 @@ class NedelecSpace:
     def _corners(self):
         return self.mesh.geometry.x[self.mesh.geometry.dofmaps[0]]  # (cells, 4 or 8, 3)
 
+    @cached_property
+    def cell_widths(self) -> np.ndarray:
+        """Largest extent of each cell along an axis, (cells,) in m."""
+        return np.ptp(self._corners, axis=1).max(axis=1)
+
     def tabulate(self, cells: np.ndarray) -> "CellTables":
         """Basis functions, points and weights of the quadrature rule on some cells."""
         points, weights = basix.make_quadrature(self.mesh.basix_cell(), QUADRATURE_DEGREE)

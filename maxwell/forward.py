@@ -13,7 +13,7 @@ class Response:
     observation (m,) : complex data in SI.
     info : how it was had. Keys: `dofs`, `residual` (relative, of the linear solves), `reciprocity`
         (max |D − Dᵀ| / max |D| of the data matrix), `solves` (right-hand sides), `iterations` (0 for exact
-        factors), `seconds`, `memory` (MB of factors), `method` (solver and path), `why` (it was taken).
+        factors), `seconds`, `memory` (MB that it took), `method` (solver and path), `why` (it was taken).
     """
 
     observation: np.ndarray

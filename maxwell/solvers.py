@@ -69,8 +69,8 @@ class SymmetricSolver:
     mat : the solver's own PETSc matrix.  Change its values, assemble it and call `factorise()`; or, on one
     process, `factorise(values)` with new CSR values (nnz,).  `solve(B)` maps (n, k) to (X (n, k), relative
     residual), where on several ranks n counts the rows that this rank owns.
-    recipe, why : which of the two was taken, and the reason in a phrase.  memory : MB (10⁶ bytes) of the
-    factors on all ranks.  iterations : steps of the last solve, 0 for exact factors.
+    recipe, why : which of the two was taken, and the reason in a phrase.  memory : MB (10⁶ bytes) that MUMPS
+    took on all ranks.  iterations : steps of the last solve, 0 for exact factors.
 
     Raises MaxwellError when the factors cannot fit into memory, AccuracyError when the matrix is singular or
     a residual exceeds `TOLERANCE`.  Cost on tetrahedra of degree 1: about O(n²) flops and O(n^{4/3}) memory.
@@ -98,7 +98,7 @@ class SymmetricSolver:
 
     @property
     def memory(self) -> float:
-        """MB (10⁶ bytes) that the factors take, on all ranks together."""
+        """MB (10⁶ bytes) that MUMPS took for the last factorisation, on all ranks together."""
         return float(self._ksp.getPC().getFactorMatrix().getMumpsInfog(22))
 
     def factorise(self, values: np.ndarray | None = None) -> None:

@@ -29,7 +29,10 @@ from maxwell.survey import GaussianPatches
 from maxwell.units import Scaling
 
 if TYPE_CHECKING:
+    from mpi4py import MPI
+
     from maxwell.problems.conductivity_map import ConductivityMap
+    from maxwell.solvers import BlockLowRank, Exact
 
 __all__ = ["REGION_OF_INTEREST", "Conductivity"]
 
@@ -120,21 +123,36 @@ class Conductivity:
         return asdict(self)
 
     def discretise(
-        self, *, cells: int = 8, degree: int = 2, grading: float = 0.0, cell: str = "tetrahedron"
+        self,
+        *,
+        cells: int = 8,
+        degree: int = 2,
+        grading: float = 0.0,
+        cell: str = "tetrahedron",
+        comm: MPI.Comm | None = None,
+        recipe: Exact | BlockLowRank | None = None,
     ) -> ConductivityMap:
         """Discretise with `cells` bricks an edge and N1curl elements of a degree, 1 or 2.
 
         grading : 0 for a uniform mesh; g makes cells 1 + g times finer in the region of interest.
         cell : "tetrahedron" (6 to a brick) or "hexahedron" (the bricks themselves).
 
+        comm : ranks that share every solve, all of them calling with the same arguments (MPI.COMM_WORLD
+            under mpiexec); None for this process alone.  Samples are the better unit of parallelism: take
+            ranks when one sample is too large or too slow for one process.
+        recipe : `maxwell.solvers.Exact()`, `maxwell.solvers.BlockLowRank()`, or None for the first that fits.
+
         Faces lie on the planes where the parametrisation jumps, so `cells` must suffice for those.
 
         Assembles and factorises the background: seconds, and memory that grows like dofs^{4/3}.
-        Raises MaxwellError for sizes that make no sense.
+        Raises MaxwellError for sizes that make no sense, that do not fit into memory, or whose cells are too
+        large for the skin depth or the wavelength.
         """
         from maxwell.problems.conductivity_map import ConductivityMap  # imports DOLFINx
 
-        return ConductivityMap(self, cells=cells, degree=degree, grading=grading, cell=cell)
+        return ConductivityMap(
+            self, cells=cells, degree=degree, grading=grading, cell=cell, comm=comm, recipe=recipe
+        )
 
 
 def _frequency(given) -> float | tuple[float, ...]:

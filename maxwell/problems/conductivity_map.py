@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from maxwell import memory, meshes
+from maxwell import memory, meshes, resolution
 from maxwell.errors import MaxwellError
 from maxwell.fem import CellTables, NedelecSpace, curl_curl_form
 from maxwell.fenicsx import MPI, PETSc
@@ -77,6 +77,9 @@ class ConductivityMap(ForwardMap):
         refuse_hopeless(memory.nedelec_unknowns(self.cells, degree, cell), self.comm)
         mesh = meshes.box(self.comm, self.cells, grading, REGION_OF_INTEREST, cell=cell, planes=planes)
         self.space = NedelecSpace(mesh, degree)
+        width = self.comm.allreduce(self.space.cell_widths.max(), MPI.MAX)
+        for scaling in problem.scalings:
+            resolution.check_background(scaling, problem.background, problem.permittivity, width, degree)
         scaling = problem.scaling
         self._background = self.space.distributed(
             curl_curl_form(
@@ -214,7 +217,12 @@ class ConductivityMap(ForwardMap):
             tables = self._tabulate(low.min(axis=0), high.max(axis=0))
         log_contrast = self.problem.parametrisation.evaluate(theta, tables.points)
         changed = np.flatnonzero((log_contrast != 0).any(axis=1))
-        return _Anomaly(tables[changed], log_contrast[changed])
+        anomaly = _Anomaly(tables[changed], log_contrast[changed])
+        depth = min(s.skin_depth(self.problem.background) for s in self.problem.scalings)
+        depths = depth * np.exp(-anomaly.log_contrast.max(axis=1) / 2)
+        cells_per_depth = (depths / self.space.cell_widths[anomaly.tables.cells]).min(initial=np.inf)
+        resolution.check_anomaly(self.comm.allreduce(float(cells_per_depth), MPI.MIN), self.degree)
+        return anomaly
 
     def _tabulate(self, low, high) -> CellTables:
         cells = self.space.cells_in(low, high)
