@@ -1,5 +1,48 @@
-"""Classical inversion, the yardstick of every learned one: numpy alone, any forward map."""
+"""Classical inversion, the yardstick of every learned one: numpy alone, any forward map.
 
-from maxwell.inversion.tikhonov import LinearisedTikhonov
+One call each: `tsvd`, `tikhonov`, `linear_mmse`, `gauss_newton` (forward, observation, noise, prior) → `Estimate`.
+The classes behind them are built once and then serve many observations.
+"""
 
-__all__ = ["LinearisedTikhonov"]
+from maxwell.inversion.linearised import LinearisedTikhonov
+from maxwell.inversion.mmse import LinearMMSE, linear_mmse
+from maxwell.inversion.newton import gauss_newton
+from maxwell.inversion.result import Estimate, Record, Trace
+from maxwell.inversion.rules import GCV, Candidates, Choice, Discrepancy, Fixed, LCurve, Rule
+from maxwell.inversion.spectral import (
+    Filter,
+    PredictedError,
+    Tikhonov,
+    Truncation,
+    WhitenedSystem,
+    tikhonov,
+    tsvd,
+)
+from maxwell.inversion.whitening import DataSpace, Gaussian, Sampler
+
+__all__ = [
+    "GCV",
+    "Candidates",
+    "Choice",
+    "DataSpace",
+    "Discrepancy",
+    "Estimate",
+    "Filter",
+    "Fixed",
+    "Gaussian",
+    "LCurve",
+    "LinearMMSE",
+    "LinearisedTikhonov",
+    "PredictedError",
+    "Record",
+    "Rule",
+    "Sampler",
+    "Tikhonov",
+    "Trace",
+    "Truncation",
+    "WhitenedSystem",
+    "gauss_newton",
+    "linear_mmse",
+    "tikhonov",
+    "tsvd",
+]

@@ -1,0 +1,238 @@
+"""Gauss-Newton with the exact Jacobian, in a box, to the accuracy that the noise allows."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import lsq_linear
+
+from maxwell.errors import MaxwellError
+from maxwell.forward import ForwardMap
+from maxwell.inversion.result import Estimate, Record, Trace
+from maxwell.inversion.rules import Discrepancy
+from maxwell.inversion.whitening import DataSpace, Gaussian, Sampler, check_observation, draw, rms
+
+FIRST_DAMPING = 1e-3
+"""μ at the start, relative to the diagonal of the Hessian."""
+LARGEST_DAMPING = 1e8
+"""A step this short that still does not descend ends the iteration."""
+SUFFICIENT = 1e-3
+"""Least part of the predicted decrease that a step must bring."""
+
+
+@dataclass(frozen=True)
+class _Point:
+    theta: np.ndarray
+    value: np.ndarray  # F(θ) (m,)
+    residual: np.ndarray  # W (d − F(θ)) (N,)
+    slope: np.ndarray  # W J diag(scale) (N, p)
+    offset: np.ndarray  # (θ − θ_0) / scale (p,)
+
+
+class _Posterior:
+    """½‖W(d − F(θ))‖² + ½‖Γ^{-1/2}(θ − θ_0)‖² in x = (θ − θ_0) / scale, scale the prior deviations."""
+
+    def __init__(self, forward, observation, noise, gaussian):
+        self.forward, self.noise, self.gaussian = forward, noise, gaussian
+        self.scale = np.sqrt(np.diag(gaussian.covariance))
+        if not (self.scale > 0).all() or gaussian.root().shape[1] < gaussian.mean.size:
+            raise MaxwellError(
+                "gauss_newton: the prior covariance is singular; give one of full rank "
+                "or more samples than unknowns."
+            )
+        self.precision = np.linalg.inv(gaussian.covariance / np.outer(self.scale, self.scale))
+        self.observation, self.space = observation, None
+        self.linearisations, self.began = 0, time.perf_counter()
+
+    def at(self, theta) -> _Point:
+        self.linearisations += 1
+        value, jacobian = self.forward.linearise(theta)
+        if self.space is None:
+            self.space = DataSpace.of(self.noise, value, theta)
+            self.observation = check_observation(self.observation, value)
+        return _Point(
+            theta,
+            value,
+            self.space.whiten(self.observation - value),
+            self.space.whiten(jacobian.T).T * self.scale,
+            (theta - self.gaussian.mean) / self.scale,
+        )
+
+    def objective(self, point: _Point) -> float:
+        x = point.offset
+        return 0.5 * float(point.residual @ point.residual + x @ self.precision @ x)
+
+    def model(self, point: _Point) -> tuple[np.ndarray, np.ndarray]:
+        """Descent g = −∇ and the Gauss-Newton Hessian H = AᵀA + Γ⁻¹ in x."""
+        descent = point.slope.T @ point.residual - self.precision @ point.offset
+        return descent, point.slope.T @ point.slope + self.precision
+
+    def record(self, point: _Point, damping: float, step: float) -> Record:
+        norm = float(np.sqrt(point.offset @ self.precision @ point.offset))
+        seconds = time.perf_counter() - self.began
+        return Record(damping, rms(point.residual), norm, seconds, self.linearisations, step)
+
+
+def gauss_newton(
+    forward: ForwardMap,
+    observation,
+    noise,
+    prior: Gaussian | Sampler,
+    *,
+    start=None,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    stop: Discrepancy | None = None,
+    tolerance: float = 0.1,
+    iterations: int = 50,
+    restarts: int = 4,
+    samples: int = 500,
+    seed: int | np.random.Generator = 0,
+) -> Estimate:
+    """argmin ½‖W (d − F(θ))‖² + ½‖Γ^{-1/2}(θ − θ_0)‖² over a box, by Levenberg-Marquardt.
+
+    With H = JᴴWᴴWJ + Γ⁻¹ each iteration minimises ½δᵀ(H + μ diag H)δ + ∇ᵀδ over the box.  The line search runs
+    along the arc μ ↦ δ(μ): a step that brings too little, or a θ that the map refuses (MaxwellError), is tried
+    again with larger μ.
+
+    Stopping is aware of the noise: at a full step (μ = 0) shorter than `tolerance` posterior standard
+    deviations, since the noise does not tell such points apart.  A run that ends in more misfit than noise
+    explains (‖r‖² > N + 5√(2N)) sits in a wrong basin, or the map is wrong; it starts again from a draw of the
+    prior, and the smallest objective wins.
+
+    forward : any map with real unknowns.  observation (m,) : d.
+    noise : standard deviation of the data, as for `WhitenedSystem`.
+    prior : a `Gaussian`, or an object with sample(rng, size) whose moments are estimated.
+    start (p,) : first θ; the prior's first draw by default.
+    bounds : (low, high), each (p,) in the unit of θ; those of the `Gaussian` by default, or the range of the
+        draws, widened by a tenth.
+    stop : stop as soon as misfit ≤ safety too (`Discrepancy(1.0)`): fewer solves, but for p unknowns the
+        estimate may then lie √p deviations off; for problems where Γ is not trusted.
+    tolerance : in posterior standard deviations.  iterations : at most, a start.  restarts : at most.
+    samples, seed : of the prior's moments, range and restarts; the seed may be a Generator.
+
+    Returns an `Estimate`; its covariance is (JᴴWᴴWJ + Γ⁻¹)⁻¹ at θ̂, of the posterior in Laplace's approximation
+    without bounds; the records of its trace are the iterations of the start that won, its totals those of all.
+    Cost: one linearisation a trial step, commonly 10 to 20 a start.
+    Not for complex unknowns: a problem linear in them is solved by `tikhonov` at once.
+    """
+    if np.iscomplexobj(start):
+        raise MaxwellError(
+            "gauss_newton: the unknown is complex; expected real θ: use tikhonov for a linear map."
+        )
+    if not tolerance > 0 or iterations < 1 or restarts < 0:
+        raise MaxwellError(
+            f"gauss_newton: tolerance {tolerance!r}, iterations {iterations!r}, restarts {restarts!r}; expected "
+            "a positive number, at least 1 and at least 0."
+        )
+    draws = draw(prior, samples, seed)
+    gaussian = prior if isinstance(prior, Gaussian) else Gaussian.from_samples(draws)
+    if np.iscomplexobj(gaussian.mean):
+        raise MaxwellError(
+            "gauss_newton: the unknown is complex; expected real θ: use tikhonov for a linear map."
+        )
+    low, high = _box(bounds, gaussian)
+    first = np.asarray(draws[0] if start is None else start, dtype=float)
+    if first.shape != gaussian.mean.shape or not np.isfinite(first).all():
+        raise MaxwellError(
+            f"gauss_newton: start has shape {first.shape}; expected {gaussian.mean.shape} finite numbers."
+        )
+    posterior = _Posterior(forward, observation, noise, gaussian)
+
+    runs = []
+    for theta in (first, *draws[1 : 1 + restarts]):
+        try:
+            runs.append(
+                _descend(posterior, np.clip(theta, low, high), low, high, stop, tolerance, iterations)
+            )
+        except MaxwellError:
+            if not runs:
+                raise
+            continue  # a draw that the map refuses is no start
+        size = posterior.space.size
+        if np.sum(runs[-1][0].residual ** 2) <= size + 5 * np.sqrt(2 * size):
+            break
+    point, records, reason = min(runs, key=lambda run: posterior.objective(run[0]))
+    misfits = [rms(run[0].residual) for run in runs]
+    notes = []
+    if len(runs) > 1:
+        notes.append(f"{len(runs)} starts ended at misfits {', '.join(f'{m:.3g}' for m in misfits)}.")
+    if rms(point.residual) ** 2 > 1 + 5 * np.sqrt(2 / size):
+        notes.append(
+            f"the best misfit, {min(misfits):.3g}, is more than noise explains: a wrong basin, a wrong map or "
+            "understated noise; the covariance does not hold."
+        )
+    if ((point.theta <= low) | (point.theta >= high)).any():
+        notes.append(
+            f"unknowns {np.flatnonzero((point.theta <= low) | (point.theta >= high)).tolist()} at a bound."
+        )
+    _, hessian = posterior.model(point)
+    covariance = np.linalg.inv(hessian) * np.outer(posterior.scale, posterior.scale)
+    spent = (posterior.linearisations, time.perf_counter() - posterior.began)
+    trace = Trace(tuple(records), len(records) - 1, reason, 0, *spent, tuple(notes))
+    return Estimate(point.theta, point.value, rms(point.residual), covariance, trace)
+
+
+def _descend(posterior, theta, low, high, stop, tolerance, iterations):
+    """One run from θ: the last point, its records and why it stopped."""
+    point, damping, records = posterior.at(theta), FIRST_DAMPING, []
+    while True:
+        descent, hessian = posterior.model(point)
+        room = ((low - point.theta) / posterior.scale, (high - point.theta) / posterior.scale)
+        full = _box_step(hessian, descent, *room)
+        length = float(np.sqrt(full @ hessian @ full))
+        records.append(posterior.record(point, damping, length))
+        if stop is not None and records[-1].misfit <= stop.safety:
+            return (
+                point,
+                records,
+                f"misfit {records[-1].misfit:.4g} at most {stop.safety:g}: fits to the noise",
+            )
+        if length <= tolerance:
+            return point, records, f"the full step is {length:.2g} posterior standard deviations"
+        if len(records) > iterations:
+            return (
+                point,
+                records,
+                f"{iterations} iterations used; the full step is still {length:.3g} deviations",
+            )
+        value = posterior.objective(point)
+        while damping <= LARGEST_DAMPING:
+            step = _box_step(hessian + damping * np.diag(np.diag(hessian)), descent, *room)
+            predicted = descent @ step - 0.5 * step @ hessian @ step
+            if predicted > 0:
+                try:
+                    trial = posterior.at(np.clip(point.theta + step * posterior.scale, low, high))
+                except MaxwellError:
+                    trial = None  # not an unknown of this map: a shorter step
+                if trial is not None:
+                    ratio = (value - posterior.objective(trial)) / predicted
+                    if ratio >= SUFFICIENT:
+                        break
+            damping *= 8
+        else:
+            return point, records, f"no step descends; the full step is {length:.3g} deviations"
+        # Nielsen's rule: the better the model predicted the decrease, the less damping next.
+        damping = max(damping * max(0.1, 1 - (2 * ratio - 1) ** 3), 1e-12)
+        point = trial
+
+
+def _box_step(hessian, descent, low, high):
+    """argmin ½δᵀHδ − gᵀδ in low ≤ δ ≤ high, as the least squares problem ‖Rδ − R⁻ᵀg‖² with RᵀR = H."""
+    factor = np.linalg.cholesky(hessian).T
+    target = np.linalg.solve(factor.T, descent)
+    free = np.linalg.solve(factor, target)
+    if ((free >= low) & (free <= high)).all():
+        return free
+    return np.clip(lsq_linear(factor, target, (low, high), method="bvls").x, low, high)
+
+
+def _box(bounds, gaussian):
+    low, high = bounds if bounds is not None else (gaussian.low, gaussian.high)
+    low = np.full(gaussian.mean.shape, -np.inf) if low is None else np.asarray(low, dtype=float)
+    high = np.full(gaussian.mean.shape, np.inf) if high is None else np.asarray(high, dtype=float)
+    if low.shape != gaussian.mean.shape or high.shape != gaussian.mean.shape or not (low < high).all():
+        raise MaxwellError(
+            f"gauss_newton: bounds have shapes {low.shape} and {high.shape}; expected two of {gaussian.mean.shape} "
+            "with low < high."
+        )
+    return low, high
