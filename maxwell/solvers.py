@@ -46,7 +46,9 @@ class Exact:
 class BlockLowRank:
     """LDLᵀ with off-diagonal blocks compressed to a relative tolerance, as a preconditioner of COCG.
 
-    Smaller and faster than `Exact` above some 100,000 unknowns only; below, it costs the iterations for nothing.
+    Not for small meshes: MUMPS compresses nothing below some 20,000 unknowns, and the gain grows slowly.  At
+    59,660 unknowns and 1e-4: half the time of the factorisation, 23 % fewer numbers in the factors, 7 % less
+    memory all told, 4 steps; at 160,804 MUMPS expects 13 % less memory.
     Source: Amestoy et al., doi 10.1137/120903476; COCG: van der Vorst and Melissen, doi 10.1109/20.106415.
     """
 
@@ -274,7 +276,7 @@ def free_memory(comm: MPI.Comm) -> float:
 def refuse_hopeless(unknowns: int, comm: MPI.Comm) -> None:
     """Raise MaxwellError, before a mesh is made, for a size whose factors would not fit even if compressed."""
     needed, free = memory.factor_estimate(unknowns), free_memory(comm)
-    if needed / 4 > free:
+    if needed / 2 > free:
         raise MaxwellError(refusal(unknowns, needed, free))
 
 
