@@ -6,9 +6,19 @@ imported by the first `problem.discretise(...)`.
 
 from maxwell.errors import AccuracyError, MaxwellError
 from maxwell.forward import ForwardMap, LinearForwardMap, Response
-from maxwell.parametrisations import Balls, Parameter, Parametrisation, Voxels
-from maxwell.priors import BallPrior, BlockyPrior, GaussianField, Prior
+from maxwell.parametrisations import Balls, Dipoles, MagneticCells, Parameter, Parametrisation, Voxels
+from maxwell.priors import (
+    BallPrior,
+    BlockyPrior,
+    BoundaryPatchPrior,
+    GaussianField,
+    MagneticDipoles,
+    MagnetisedBlocks,
+    Prior,
+)
+from maxwell.problems.cauchy import Cauchy
 from maxwell.problems.conductivity import REGION_OF_INTEREST, Conductivity
+from maxwell.problems.magnetisation import Magnetisation
 from maxwell.spec import problem_from
 from maxwell.survey import GaussianPatches
 
@@ -18,11 +28,18 @@ __all__ = [
     "BallPrior",
     "Balls",
     "BlockyPrior",
+    "BoundaryPatchPrior",
+    "Cauchy",
     "Conductivity",
+    "Dipoles",
     "ForwardMap",
     "GaussianField",
     "GaussianPatches",
     "LinearForwardMap",
+    "MagneticCells",
+    "MagneticDipoles",
+    "Magnetisation",
+    "MagnetisedBlocks",
     "MaxwellError",
     "Parameter",
     "Parametrisation",

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import pydantic
 
 from maxwell.errors import MaxwellError
+from maxwell.problems.cauchy import Cauchy
 from maxwell.problems.conductivity import Conductivity
+from maxwell.problems.magnetisation import Magnetisation
 from maxwell.sentences import sentence
 
-PROBLEMS = {"conductivity": Conductivity}
+PROBLEMS = {"cauchy": Cauchy, "conductivity": Conductivity, "magnetisation": Magnetisation}
 """Every problem that a table can name by its `kind`."""
 
 

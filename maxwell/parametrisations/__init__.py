@@ -3,6 +3,7 @@
 from maxwell.kinds import one_of
 from maxwell.parametrisations.balls import REGION_OF_INTEREST, Balls
 from maxwell.parametrisations.base import Parameter, Parametrisation, smoothstep
+from maxwell.parametrisations.magnetisation import Dipoles, MagneticCells
 from maxwell.parametrisations.voxels import Voxels
 
 LogContrast = one_of(Balls, Voxels)
@@ -11,7 +12,9 @@ LogContrast = one_of(Balls, Voxels)
 __all__ = [
     "REGION_OF_INTEREST",
     "Balls",
+    "Dipoles",
     "LogContrast",
+    "MagneticCells",
     "Parameter",
     "Parametrisation",
     "Voxels",

@@ -2,9 +2,11 @@
 
 from maxwell.errors import MaxwellError
 from maxwell.kinds import one_of
-from maxwell.parametrisations import Balls, Parametrisation, Voxels
+from maxwell.parametrisations import Balls, Dipoles, MagneticCells, Parametrisation, Voxels
 from maxwell.priors.balls import BallPrior
 from maxwell.priors.base import Prior
+from maxwell.priors.boundary_patches import BoundaryPatchPrior
+from maxwell.priors.magnetisation import MagneticDipoles, MagnetisedBlocks
 from maxwell.priors.voxels import BlockyPrior, GaussianField
 
 LogContrastPrior = one_of(BallPrior, GaussianField, BlockyPrior)
@@ -13,6 +15,8 @@ LogContrastPrior = one_of(BallPrior, GaussianField, BlockyPrior)
 DEFAULTS = {
     Balls: lambda balls: BallPrior(count=balls.count),
     Voxels: lambda voxels: GaussianField(voxels=voxels),
+    MagneticCells: lambda cells: MagnetisedBlocks(edge=(1, min(3, *cells.shape)), shape=cells.shape),
+    Dipoles: lambda dipoles: MagneticDipoles(dipoles.count, reach=0.5 - dipoles.radius),
 }
 """The prior of each parametrisation that is meant when none is given."""
 
@@ -24,4 +28,14 @@ def default_prior(parametrisation: Parametrisation) -> Prior:
     return DEFAULTS[type(parametrisation)](parametrisation)
 
 
-__all__ = ["BallPrior", "BlockyPrior", "GaussianField", "LogContrastPrior", "Prior", "default_prior"]
+__all__ = [
+    "BallPrior",
+    "BlockyPrior",
+    "BoundaryPatchPrior",
+    "GaussianField",
+    "LogContrastPrior",
+    "MagneticDipoles",
+    "MagnetisedBlocks",
+    "Prior",
+    "default_prior",
+]

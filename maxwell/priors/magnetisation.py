@@ -147,14 +147,6 @@ class MagneticDipoles(Prior):
         return thetas.reshape(size, -1)
 
 
-def default_prior(parametrisation: MagneticCells | Dipoles) -> Prior:
-    """The prior of a parametrisation for which none is given: blocks for cells, dipoles wherever they fit in D."""
-    if isinstance(parametrisation, Dipoles):
-        return MagneticDipoles(parametrisation.count, reach=0.5 - parametrisation.radius)
-    edge = min(3, *parametrisation.shape)
-    return MagnetisedBlocks(edge=(1, edge), shape=parametrisation.shape)
-
-
 def _interval(owner, name, value):
     interval = tuple(value)
     if len(interval) != 2 or not np.isfinite(interval).all() or not 0 < interval[0] < interval[1]:

@@ -40,9 +40,8 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.kinds import one_of
-from maxwell.parametrisations.base import Parameter
-from maxwell.parametrisations.magnetisation import Dipoles, MagneticCells
-from maxwell.priors.magnetisation import MagneticDipoles, MagnetisedBlocks, default_prior
+from maxwell.parametrisations import Dipoles, MagneticCells, Parameter
+from maxwell.priors import MagneticDipoles, MagnetisedBlocks, default_prior
 
 if TYPE_CHECKING:
     from maxwell.problems.magnetisation_map import DipoleMap, MagneticCellsMap
