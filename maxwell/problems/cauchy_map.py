@@ -9,7 +9,7 @@ import scipy.sparse.linalg
 from maxwell import meshes
 from maxwell.errors import MaxwellError
 from maxwell.fem import NedelecSpace
-from maxwell.fenicsx import MPI, PETSc, compiled, fem, ufl
+from maxwell.fenicsx import MPI, PETSc, compiled, dolfinx, fem, ufl
 from maxwell.fenicsx import mesh as fenicsx_mesh
 from maxwell.forward import LinearForwardMap
 from maxwell.problems.cauchy import Cauchy
@@ -124,6 +124,22 @@ class CauchyMap(LinearForwardMap):
         made = fem.Function(self.space.space)
         made.x.array[:] = self.fields @ self.check(theta)
         return made
+
+    def evaluate(self, theta, x) -> np.ndarray:
+        """E at points x (..., 3) in m inside the box, its faces included: (..., 3) complex128 in V/m."""
+        mesh, geometry = self.space.mesh, dolfinx.geometry
+        points = np.reshape(x, (-1, 3)).astype(np.float64)
+        tree = geometry.bb_tree(mesh, 3, padding=1e-12)
+        near = geometry.compute_collisions_points(tree, points)
+        found = geometry.compute_colliding_cells(mesh, near, points)
+        if not np.diff(found.offsets).all():
+            outside = points[np.flatnonzero(np.diff(found.offsets) == 0)[0]]
+            raise MaxwellError(
+                f"evaluate: the point {outside.tolist()} m lies outside the box; "
+                f"expected (0, 1 m)^2 x (0, {self.problem.depth:g} m)."
+            )
+        values = self.field(theta).eval(points, found.array[found.offsets[:-1]])
+        return values.reshape(np.shape(x))
 
     def powers(self, theta) -> dict[str, float]:
         """Time-averaged powers in W: `input` through z = 0, `loss` in the medium, `output` through z = L.
