@@ -6,7 +6,8 @@ A field E solves the impedance problem of `fem.curl_curl_matrix` in the unit box
 
 whatever k_c²(x) and Z are; Nédélec elements of the first kind and degree k then give E and curl E in L2 with
 order k, on tetrahedra and on bricks.
-Expressions are UFL, on the mesh of a `NedelecSpace`; arrays of unknowns are its degrees of freedom.
+Expressions are UFL, on the mesh of a `NedelecSpace` held by one process; arrays of unknowns are its degrees of
+freedom.
 """
 
 import numpy as np
