@@ -25,7 +25,8 @@ class LinearMMSE:
     leaving each pair out in turn, for the pairs that made the estimator flatter it (most when n < N).
 
     forward, noise, prior : as for `WhitenedSystem`.
-    samples : draws of the prior; for a nonlinear map that many solves.  seed : of these, or a Generator.
+    samples : draws of the prior, 2000 by default; for a nonlinear map that many solves, 500 by default.
+    seed : of these, or a Generator.
     pairs : (θ (n, p), F(θ) (n, m) without noise) that exist already, instead of solving.
 
     covariance (p, p) : of the error, over prior and noise.
@@ -39,19 +40,19 @@ class LinearMMSE:
         noise,
         prior: Gaussian | Sampler,
         *,
-        samples: int = 500,
+        samples: int | None = None,
         seed: int | np.random.Generator = 0,
         pairs: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         self._forward, self.solves = forward, 0
         self.linear = isinstance(forward, LinearForwardMap) and pairs is None
         if self.linear:
-            system = WhitenedSystem(forward, noise, prior, samples=samples, seed=seed)
+            system = WhitenedSystem(forward, noise, prior, samples=samples or 2000, seed=seed)
             self.gaussian, self.value, self.space = system.gaussian, system.value, system.space
             self.gain, self.covariance = system.gain(Tikhonov(), 1.0)
             return
         if pairs is None:
-            thetas = draw(prior, samples, seed)
+            thetas = draw(prior, samples or 500, seed)
             data, self.solves = forward.batch(thetas), len(thetas)
         else:
             thetas, data = map(np.asarray, pairs)
@@ -111,7 +112,7 @@ def linear_mmse(
     noise,
     prior: Gaussian | Sampler,
     *,
-    samples: int = 500,
+    samples: int | None = None,
     seed: int | np.random.Generator = 0,
     pairs: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Estimate:
