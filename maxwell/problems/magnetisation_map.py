@@ -131,8 +131,16 @@ class DipoleMap(_MagneticMap):
 
     def _data(self, theta, field):
         """μ0 Zᵀ ∫ F·curl v of k fields, x (c, q, 3) ↦ (c, q, 3, k), that vanish outside the blobs: (m, k)."""
-        tables = self.fields.magnetised
         low, high = self.problem.parametrisation.support(theta)
-        near = (tables.points[:, None] >= low[:, None]) & (tables.points[:, None] <= high[:, None])
-        near = tables[near.all(axis=-1).any(axis=(1, 2))]
-        return VACUUM_PERMEABILITY * (self.fields.adjoints.T @ near.loads(field(near.points), self.dofs))
+        below, above = self._extent
+        near = ((below[:, None] <= high) & (above[:, None] >= low)).all(axis=-1).any(axis=1)
+        tables = self.fields.magnetised[near]
+        loads = tables.element_loads(field(tables.points))  # (c, f, k)
+        adjoints = self.fields.adjoints[tables.dofs]  # (c, f, m)
+        return VACUUM_PERMEABILITY * np.tensordot(adjoints, loads, axes=((0, 1), (0, 1)))
+
+    @cached_property
+    def _extent(self):
+        """Least and largest coordinates of the quadrature points of each cell in D, (c, 3) each."""
+        points = self.fields.magnetised.points
+        return points.min(axis=1), points.max(axis=1)

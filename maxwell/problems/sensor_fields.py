@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from maxwell import memory, meshes
+from maxwell import checks, memory, meshes
 from maxwell.errors import MaxwellError
 from maxwell.fem import EDGES, NedelecSpace
 from maxwell.fenicsx import MPI, PETSc, basix, compiled, dolfinx, fem, ufl
@@ -86,6 +86,8 @@ class SensorFields:
     d = μ0 ∫_D M·curl Z.  The matrix is symmetric positive definite; all arithmetic is real but for the solver's.
 
     shift : ε in 1/m².
+    trace : the keys of `Response.info`, and `shift`; `reciprocity` is that of the sensors taken as sources, the
+        symmetry of the matrix of their functionals and adjoint fields.
     Cost: one factorisation and m solves; then an M costs its quadrature and one product with Z.
     """
 
@@ -109,6 +111,7 @@ class SensorFields:
             "why": f"linear in the magnetisation; {solver.why}",
             "dofs": self.dofs,
             "residual": residual,
+            "reciprocity": checks.reciprocity(self.functionals.T @ self.adjoints),
             "solves": self.functionals.shape[1],
             "iterations": solver.iterations,
             "shift": shift,
