@@ -1,32 +1,52 @@
-"""The discretised conductivity problem: one refactorisation a sample, the exact Jacobian by reciprocity."""
+"""The discretised conductivity problem: exact fields by whichever path is cheapest, the Jacobian by reciprocity."""
 
+import copy
 import time
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
 from maxwell import memory, meshes, resolution
 from maxwell.errors import MaxwellError
-from maxwell.fem import CellTables, NedelecSpace, curl_curl_form
-from maxwell.fenicsx import MPI, PETSc
+from maxwell.fem import CellTables, NedelecSpace
+from maxwell.fenicsx import MPI
 from maxwell.forward import ForwardMap, Response
-from maxwell.problems.conductivity import REGION_OF_INTEREST, Conductivity
-from maxwell.solvers import BlockLowRank, Exact, SymmetricSolver, refuse_hopeless, summed
+from maxwell.paths import Answer, Background, Change, CondensedExterior, LowRankUpdate, Refactorise
+from maxwell.paths.blocks import Blocks
+from maxwell.paths.products import MassProducts
+from maxwell.problems.conductivity import Conductivity
+from maxwell.solvers import BlockLowRank, Exact, refuse_hopeless, summed
+
+PRODUCTS = 2**30
+"""Largest size in bytes of the tabulated products of a prepared map; above it they are formed for each sample."""
+
+LEAST_SAMPLES, SAMPLES_PER_COLUMN = 32, 0.01
+"""`batch` prepares a fast path for this many samples, and this many for each right-hand side it takes."""
+
+
+class SlowPathWarning(UserWarning):
+    """A sample lies outside what the prepared fast path covers, and was solved by refactorising."""
 
 
 @dataclass(frozen=True)
 class _Anomaly:
-    """What a sample changes: tables on the changed cells that this rank owns, and m at their points."""
+    """What a sample changes: tables on the changed cells that this rank owns, and m at their points.
+
+    cells : rows of the region's tables, None when some lie outside the region.
+    """
 
     tables: CellTables
     log_contrast: np.ndarray
+    cells: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class _Solved:
     anomaly: _Anomaly
-    fields: np.ndarray  # (dofs, K) solutions of A(θ) X = C, without the source factor; ghosts included
+    answers: list[Answer]  # one a frequency
     observation: np.ndarray
     info: dict
 
@@ -44,12 +64,16 @@ class ConductivityMap(ForwardMap):
 
         ∂d_sr/∂θ_k = ∫ ∂σ/∂θ_k E_s·E_r dx,    ∂σ/∂θ_k = σ ∂m/∂θ_k.
 
-    Cost per θ: one symmetric factorisation and K right-hand sides; the Jacobian adds K² p products
-    over the changed cells and no solve.  The changed cells and their tables are what an exact update of a
-    factorised background needs, so such a path can take the place of `_solve` behind the same methods.
+    Paths to X.  Without preparation every θ costs a factorisation.  `prepare` computes once what makes it
+    cheap, and chooses by operations a sample: the low-rank update of the changed unknowns, or the exterior
+    condensed onto the region's boundary (large regions that change as a whole).  `batch` prepares by itself
+    when that pays.  `refactorising` is the same map on the slow path, the oracle.  A sample that leaves the
+    region takes the slow path, with a SlowPathWarning.
+
+    The Jacobian adds p products over the changed cells and no factorisation.
 
     On several ranks each holds a part of the mesh, its rows of the matrix and of the fields; every rank must
-    call with the same θ, and every rank gets all data and the whole Jacobian.
+    call with the same θ, and every rank gets all data and the whole Jacobian.  Only the slow path works there.
     """
 
     def __init__(
@@ -75,24 +99,20 @@ class ConductivityMap(ForwardMap):
         planes = problem.parametrisation.planes
         self.comm = MPI.COMM_SELF if comm is None else comm
         refuse_hopeless(memory.nedelec_unknowns(self.cells, degree, cell), self.comm)
-        mesh = meshes.box(self.comm, self.cells, grading, REGION_OF_INTEREST, cell=cell, planes=planes)
+        mesh = meshes.box(self.comm, self.cells, grading, problem.region, cell=cell, planes=planes)
         self.space = NedelecSpace(mesh, degree)
         width = self.comm.allreduce(self.space.cell_widths.max(), MPI.MAX)
         for scaling in problem.scalings:
             resolution.check_background(scaling, problem.background, problem.permittivity, width, degree)
-        scaling = problem.scaling
-        self._background = self.space.distributed(
-            curl_curl_form(
-                self.space,
-                scaling.wavenumber_squared(problem.background, problem.permittivity),
-                1j * scaling.wavenumber,
-            )
-        )
-        self._functionals = self.space.patch_functionals(problem.survey)  # (owned, K)
-        self._solver = SymmetricSolver(self._background, recipe)
-        fields, self._background_residual = self._solver.solve(self._functionals)
-        self._background_fields = self.space.with_ghosts(fields)
-        self._region = self._tabulate(*REGION_OF_INTEREST)
+        functionals = self.space.patch_functionals(problem.survey)  # (owned, K)
+        self._backgrounds = [
+            Background(self.space, functionals, scaling, problem.background, problem.permittivity, recipe)
+            for scaling in problem.scalings
+        ]
+        self._slow = [Refactorise(background) for background in self._backgrounds]
+        self._fast = None
+        self._products = None
+        self._region = self._tabulate(*problem.region)
 
     def __repr__(self):
         return (
@@ -114,96 +134,178 @@ class ConductivityMap(ForwardMap):
     @property
     def observations(self) -> int:
         """m, the number of data."""
-        return self.problem.survey.size**2
+        return len(self._backgrounds) * self.problem.survey.size**2
 
     @property
     def background_response(self) -> np.ndarray:
-        """Data of the background alone, Cᵀ s X_0, flattened source-major: (m,) complex128, V/m."""
-        response = summed(self.comm, self._functionals.T @ self._background_fields[: self.space.owned])
-        return self.problem.scaling.current * response.T.ravel()
+        """Data of the background alone, Cᵀ s X_0, flattened as the data are: (m,) complex128, V/m."""
+        parts = []
+        for background in self._backgrounds:
+            response = summed(self.comm, background.functionals.T @ background.fields[: self.space.owned])
+            parts.append(background.scaling.current * response.T.ravel())
+        return np.concatenate(parts)
+
+    @property
+    def refactorising(self) -> "ConductivityMap":
+        """The same map without the prepared path: every solve factorises.  Nothing is computed again."""
+        slow = copy.copy(self)
+        slow._fast = slow._products = None
+        return slow
+
+    @property
+    def prepared(self) -> bool:
+        """Whether a fast path is ready."""
+        return self._fast is not None
+
+    def prepare(self, cache: Path | str | None = None) -> dict:
+        """Compute once what makes every later sample of the region cheap; exact to far below discretisation error.
+
+        cache : a folder where the blocks are kept for other processes and runs, keyed by all that they depend
+            on; None for this process's memory.
+
+        Returns `method`, `why`, `columns` (right-hand sides it takes), `megabytes`, `seconds`.
+        Raises MaxwellError on several ranks, and when memory or the disk has no room for the blocks.
+        """
+        began = time.perf_counter()
+        if self.comm.size > 1:
+            raise MaxwellError(
+                f"prepare: the map lives on {self.comm.size} ranks; fast paths need the mesh on one: discretise "
+                "without comm, and spread samples over processes instead."
+            )
+        changed = self._changed()
+        work = {
+            LowRankUpdate: np.mean([LowRankUpdate.flops(n) for n in changed]),
+            CondensedExterior: CondensedExterior.flops(self.space, self._region.cells),
+        }
+        path = min(work, key=work.get)
+        self._fast = [
+            path(background, self._region.cells, self._region.dofs, Blocks(cache, *self._key(background)))
+            for background in self._backgrounds
+        ]
+        if MassProducts.size(self._region) <= PRODUCTS:
+            self._products = MassProducts(self._region)
+        return {
+            "method": path.__name__,
+            "why": (
+                f"samples change {np.mean(changed):.0f} of the region's "
+                f"{LowRankUpdate.columns_of(self._region.dofs)} unknowns, and "
+                f"{', '.join(f'{p.__name__} takes about {w / 1e9:.2g} Gflop' for p, w in work.items())}"
+            ),
+            "columns": sum(fast.columns for fast in self._fast),
+            "megabytes": sum(fast.memory for fast in self._fast),
+            "seconds": time.perf_counter() - began,
+        }
+
+    def pays_to_prepare(self, samples: int) -> bool:
+        """Whether so many samples are worth a preparation; depends on the discretisation alone, not on timings."""
+        if self.comm.size > 1:
+            return False
+        columns = LowRankUpdate.columns_of(self._region.dofs)
+        return samples >= max(LEAST_SAMPLES, SAMPLES_PER_COLUMN * columns)
+
+    def batch(self, thetas) -> np.ndarray:
+        """F of each row: (n, p) → (n, m) complex128; prepares a fast path in memory when n makes it worth while."""
+        if not self.prepared and self.pays_to_prepare(len(thetas)):
+            self.prepare()
+        return super().batch(thetas)
 
     def solve(self, theta) -> Response:
         """Scattered data (m,) in V/m for θ (p,), with the trace described in `Response`."""
-        solved = self._solve(theta)
+        solved = self._solve(theta, accurate=False)
         return Response(solved.observation, solved.info)
 
     def linearise(self, theta) -> tuple[np.ndarray, np.ndarray]:
         """Scattered data (m,) and Jacobian (m, p) in V/m per unit of θ."""
-        solved = self._solve(theta)
-        tables = solved.anomaly.tables
-        _, slopes = self.problem.parametrisation.linearise(theta, tables.points)
-        fields = self.problem.scaling.current * tables.field(solved.fields)  # (c, q, 3, K)
-        density = self.problem.background * np.exp(solved.anomaly.log_contrast) * tables.weights
-        flat = fields.reshape(-1, fields.shape[-1])
-        jacobian = np.empty((self.observations, self.unknowns), dtype=complex)
-        for k, slope in enumerate(slopes):
-            weighted = np.repeat((density * slope).ravel(), 3)[:, None] * flat
-            jacobian[:, k] = (flat.T @ weighted).ravel()
-        return solved.observation, summed(self.comm, jacobian)
+        solved = self._solve(theta, accurate=True)
+        anomaly = solved.anomaly
+        points = anomaly.tables.points
+        per_cell = points.shape[1]
+        density = self.problem.background * np.exp(anomaly.log_contrast)
+        size = self.problem.survey.size
+        fields = [answer.fields[answer.index] for answer in solved.answers]  # (c, f, K) a frequency
+        jacobian = np.zeros((len(fields), size, size, self.unknowns), dtype=complex)
+        for k, (where, slope) in enumerate(self.problem.parametrisation.slopes(theta, points)):
+            touched = np.unique(where // per_cell)
+            weight = np.zeros_like(density)
+            weight.ravel()[where] = slope
+            blocks = self._mass(anomaly, (density * weight)[touched], touched)
+            for f, (background, field) in enumerate(zip(self._backgrounds, fields, strict=True)):
+                here = field[touched].reshape(-1, size)
+                image = np.matmul(blocks, field[touched].view(np.float64)).view(complex).reshape(-1, size)
+                jacobian[f, :, :, k] = background.scaling.current**2 * (here.T @ image)
+        return solved.observation, summed(self.comm, jacobian.reshape(-1, self.unknowns))
 
     def fields(self, theta) -> np.ndarray:
         """Unknowns of the total fields E of all sources in V/m, (dofs, K) complex128, refactorised.
 
-        Column s belongs in a `Function` of `space.space`.  On several ranks the rows that the rank's cells
-        use: those that it owns, then ghosts.
+        Of the first frequency.  Column s belongs in a `Function` of `space.space`.  On several ranks the rows that
+        the rank's cells use: those that it owns, then ghosts.
         """
-        return self.problem.scaling.current * self._solve(theta).fields
-
-    def _solve(self, theta) -> _Solved:
-        began = time.perf_counter()
-        theta = self.problem.parametrisation.check(theta)
-        anomaly = self._anomaly(theta)
-        scaling = self.problem.scaling
-        blocks = self._update(anomaly)
-        self._load(anomaly, blocks)
-        self._solver.factorise()
-        fields, residual = self._solver.solve(self._functionals)
-        fields = self.space.with_ghosts(fields)
-        dofs = anomaly.tables.dofs
-        contracted = _contract(self._background_fields[dofs], blocks, fields[dofs])
-        scattered = -1j * scaling.current * summed(self.comm, contracted)  # (receiver, source)
-        size = np.abs(scattered).max()
-        info = {
-            "method": f"refactorise, {self._solver.recipe.method}",
-            "why": self._solver.why,
-            "dofs": self.dofs,
-            "residual": residual,
-            "reciprocity": float(np.abs(scattered - scattered.T).max() / size) if size else 0.0,
-            "solves": fields.shape[1],
-            "iterations": self._solver.iterations,
-            "memory": self._solver.memory,
-            "seconds": time.perf_counter() - began,
-        }
-        return _Solved(anomaly, fields, scattered.T.ravel(), info)
+        return (
+            self.problem.scaling.current * self.refactorising._solve(theta, accurate=True).answers[0].fields
+        )
 
     def matrix(self, theta) -> sp.csr_array:
-        """The system matrix A(θ), (dofs, dofs) complex symmetric CSR, as it is factorised; on one process."""
-        anomaly = self._anomaly(self.problem.parametrisation.check(theta))
-        self._load(anomaly, self._update(anomaly))
-        return self._solver.matrix
+        """The system matrix A(θ) of the first frequency, (dofs, dofs) complex symmetric CSR; on one process."""
+        anomaly = self._anomaly(self.problem.parametrisation.check(theta), wide=False)
+        self._slow[0].load(self._change(self._backgrounds[0], anomaly, self._update(anomaly)))
+        return self._backgrounds[0].solver.matrix
+
+    def _solve(self, theta, *, accurate: bool) -> _Solved:
+        began = time.perf_counter()
+        theta = self.problem.parametrisation.check(theta)
+        anomaly = self._anomaly(theta, wide=accurate)
+        blocks = self._update(anomaly)
+        paths = self._fast if self._fast and anomaly.cells is not None else self._slow
+        if self._fast and paths is self._slow:
+            warnings.warn(
+                f"theta {theta.tolist()} reaches outside the region of interest "
+                f"{self.problem.region.tolist()} m, where samples are solved by refactorising.",
+                SlowPathWarning,
+                stacklevel=4,
+            )
+        answers = [
+            path.solve(self._change(background, anomaly, blocks), accurate=accurate)
+            for path, background in zip(paths, self._backgrounds, strict=True)
+        ]
+        parts = [
+            -1j * background.scaling.current * answer.contracted  # (receiver, source)
+            for background, answer in zip(self._backgrounds, answers, strict=True)
+        ]
+        sizes = [np.abs(part).max() for part in parts]
+        mismatch = [
+            np.abs(part - part.T).max() / size for part, size in zip(parts, sizes, strict=True) if size
+        ]
+        info = {
+            **answers[0].info,
+            "dofs": self.dofs,
+            "residual": max(answer.residual for answer in answers),
+            "reciprocity": float(max(mismatch, default=0.0)),
+            "solves": len(parts) * self.problem.survey.size,
+            "iterations": sum(answer.info["iterations"] for answer in answers),
+            "seconds": time.perf_counter() - began,
+        }
+        return _Solved(anomaly, answers, np.concatenate([part.T.ravel() for part in parts]), info)
 
     def _update(self, anomaly: _Anomaly) -> np.ndarray:
-        """Imaginary part of A(θ) − A_0 on each changed cell, κ ∫ (σ̂ − σ̂_0) φ_i·φ_j: (c, f, f) real."""
-        scaling = self.problem.scaling
-        change = scaling.conductivity(self.problem.background) * np.expm1(anomaly.log_contrast)
-        return scaling.wavenumber * anomaly.tables.mass(change)
+        """∫ (σ̂ − σ̂_0) φ_i·φ_j on each changed cell: (c, f, f) real."""
+        change = self.problem.scaling.conductivity(self.problem.background) * np.expm1(anomaly.log_contrast)
+        return self._mass(anomaly, change, slice(None))
 
-    def _load(self, anomaly: _Anomaly, blocks: np.ndarray) -> None:
-        """Make the solver's matrix A(θ): the background plus i times the blocks of the changed cells."""
-        matrix, dofs = self._solver.mat, anomaly.tables.dofs
-        self._background.copy(matrix, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        rows, functions = dofs.size, dofs.shape[1]
-        matrix.setValuesLocalIJV(
-            np.arange(rows + 1, dtype=PETSc.IntType) * functions,
-            np.repeat(dofs, functions, axis=0).ravel(),
-            1j * blocks.ravel(),
-            addv=True,
-            rowmap=dofs.ravel(),
-        )
-        matrix.assemble()
+    def _mass(self, anomaly, coefficient, some) -> np.ndarray:
+        """Element mass matrices on some of the changed cells, from tabulated products where there are any."""
+        if self._products is None or anomaly.cells is None:
+            return anomaly.tables[some].mass(coefficient)
+        return self._products(anomaly.cells[some], coefficient)
 
-    def _anomaly(self, theta) -> _Anomaly:
-        low, high = self.problem.parametrisation.support(theta)
+    @staticmethod
+    def _change(background, anomaly, blocks) -> Change:
+        return Change(anomaly.tables.dofs, background.scaling.wavenumber * blocks, anomaly.cells)
+
+    def _anomaly(self, theta, *, wide: bool) -> _Anomaly:
+        """The cells where m differs from zero; `wide`: or its derivative, which a Jacobian integrates."""
+        parametrisation = self.problem.parametrisation
+        low, high = parametrisation.support(theta)
         if (low < 0).any() or (high > 1).any():
             ball = int(np.flatnonzero((low < 0).any(axis=1) | (high > 1).any(axis=1))[0])
             raise MaxwellError(
@@ -211,25 +313,63 @@ class ConductivityMap(ForwardMap):
                 f"{high[ball].round(3).tolist()} m, transition included; expected it inside the "
                 "box (0, 1 m)^3; move it or make it smaller."
             )
-        tables = self._region
-        inside = (low >= REGION_OF_INTEREST[0]).all() and (high <= REGION_OF_INTEREST[1]).all()
-        if not inside:
+        region = self.problem.region
+        inside = (low >= region[0]).all() and (high <= region[1]).all()
+        if inside:
+            near = self._near(low, high)
+            points = self._region.points[near]
+        else:
             tables = self._tabulate(low.min(axis=0), high.max(axis=0))
-        log_contrast = self.problem.parametrisation.evaluate(theta, tables.points)
-        changed = np.flatnonzero((log_contrast != 0).any(axis=1))
-        anomaly = _Anomaly(tables[changed], log_contrast[changed])
+            near, points = np.arange(len(tables.cells)), tables.points
+        log_contrast = parametrisation.evaluate(theta, points)
+        reached = parametrisation.reaches(theta, points) if wide else log_contrast != 0
+        changed = np.flatnonzero(reached.any(axis=1))
+        cells = near[changed]
+        anomaly = _Anomaly(
+            (self._region if inside else tables)[cells], log_contrast[changed], cells if inside else None
+        )
         depth = min(s.skin_depth(self.problem.background) for s in self.problem.scalings)
-        depths = depth * np.exp(-anomaly.log_contrast.max(axis=1) / 2)
+        depths = depth * np.exp(-anomaly.log_contrast.max(axis=1, initial=-np.inf) / 2)
         cells_per_depth = (depths / self.space.cell_widths[anomaly.tables.cells]).min(initial=np.inf)
         resolution.check_anomaly(self.comm.allreduce(float(cells_per_depth), MPI.MIN), self.degree)
         return anomaly
 
+    def _near(self, low, high) -> np.ndarray:
+        """Rows of the region's tables whose points may lie in one of the boxes."""
+        below, above = self._extent
+        meets = (below[:, None] <= high).all(axis=2) & (above[:, None] >= low).all(axis=2)
+        return np.flatnonzero(meets.any(axis=1))
+
     def _tabulate(self, low, high) -> CellTables:
         cells = self.space.cells_in(low, high)
-        return self.space.tabulate(cells[cells < self.space.mesh.topology.index_map(3).size_local])
+        tables = self.space.tabulate(cells[cells < self.space.mesh.topology.index_map(3).size_local])
+        inside = ((tables.points >= low) & (tables.points <= high)).all(axis=2).any(axis=1)
+        return tables[inside]
 
+    @property
+    def _extent(self):
+        if not hasattr(self, "_extent_of_region"):
+            points = self._region.points
+            self._extent_of_region = points.min(axis=1), points.max(axis=1)
+        return self._extent_of_region
 
-def _contract(left, blocks, right):
-    """Σ_c leftᵀ_c B_c right_c for left (c, f, K), blocks (c, f, f), right (c, f, K): (K, K), no conjugate."""
-    product = np.matmul(blocks, right)
-    return np.tensordot(left, product, axes=((0, 1), (0, 1)))
+    def _changed(self) -> list[int]:
+        """Unknowns that a sample changes, of a fixed few samples of the prior."""
+        return [
+            len(np.unique(self._anomaly(theta, wide=True).tables.dofs))
+            for theta in self.problem.prior.sample(np.random.default_rng(0), 8)
+        ]
+
+    def _key(self, background):
+        """All that precomputed blocks depend on: the mesh, the unknowns' numbering, the system, the region."""
+        scaling, problem = background.scaling, self.problem
+        numbers = (scaling.frequency, problem.background, problem.permittivity, self.degree, self.cell)
+        mesh = self.space.mesh
+        return (
+            repr(numbers),
+            repr(problem.survey),
+            np.ascontiguousarray(mesh.geometry.x).tobytes(),
+            np.ascontiguousarray(mesh.geometry.dofmaps[0]).tobytes(),
+            np.ascontiguousarray(self.space.cell_dofs).tobytes(),
+            self._region.cells.tobytes(),
+        )

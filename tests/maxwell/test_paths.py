@@ -1,0 +1,183 @@
+"""Every fast path against refactorising: the same data and Jacobian, whatever the region holds."""
+
+import numpy as np
+import pytest
+
+import maxwell
+from maxwell import checks
+from maxwell.paths import CondensedExterior, LowRankUpdate
+from maxwell.paths.blocks import Blocks, StaleBlocksWarning
+from maxwell.problems import conductivity_map
+from maxwell.problems.conductivity_map import SlowPathWarning
+
+STRONG = np.array([0.52, 0.47, 0.66, 0.12, 2.0])
+PAIR = np.array([0.38, 0.45, 0.6, 0.08, 1.9, 0.62, 0.55, 0.7, 0.09, -1.8])
+
+SETTINGS = {
+    "one ball": (maxwell.Balls(1), STRONG, {"cells": 4, "degree": 2}),
+    "graded, degree 1": (maxwell.Balls(1), STRONG, {"cells": 6, "degree": 1, "grading": 1.0}),
+    "hexahedra": (maxwell.Balls(1), STRONG, {"cells": 4, "degree": 2, "cell": "hexahedron"}),
+    "two balls of opposite sign": (maxwell.Balls(2), PAIR, {"cells": 4, "degree": 2}),
+    "voxels": (maxwell.Voxels(2, 3, 2), np.linspace(-2, 2, 12), {"cells": 5, "degree": 1}),
+}
+
+
+def distance(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.fixture(scope="module", params=[LowRankUpdate, CondensedExterior], ids=lambda path: path.__name__)
+def path(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=SETTINGS, ids=str)
+def setting(request, path):
+    parametrisation, theta, mesh = SETTINGS[request.param]
+    forward = maxwell.Conductivity(parametrisation=parametrisation).discretise(**mesh)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(path, "flops", staticmethod(lambda *_: 0.0))
+        trace = forward.prepare()
+    assert trace["method"] == path.__name__
+    return forward, theta
+
+
+def test_data_and_jacobian_equal_those_of_a_refactorisation(setting):
+    forward, theta = setting
+    response, (data, jacobian) = forward.solve(theta), forward.linearise(theta)
+    slow, slow_jacobian = forward.refactorising.linearise(theta)
+    assert "refactorise" not in response.info["method"]
+    assert distance(response.observation, slow) < 2e-9
+    assert distance(data, slow) < 2e-9
+    assert distance(jacobian, slow_jacobian) < 1e-8
+
+
+def test_estimated_error_is_of_the_size_of_the_true_one(setting, path):
+    if path is LowRankUpdate:
+        forward, theta = setting
+        response = forward.solve(theta)
+        true = distance(response.observation, forward.refactorising(theta))
+        assert response.info["error"] < 1e-9
+        assert true < 20 * response.info["error"] + 1e-10
+
+
+def test_derivatives_pass_the_checks_on_the_fast_path(setting):
+    forward, theta = setting
+    rng = np.random.default_rng(3)
+    direction = rng.standard_normal(theta.size) * 0.02
+    remainders = checks.taylor_remainders(forward, theta, direction, [0.2, 0.1])
+    assert np.log2(remainders[0] / remainders[1]) == pytest.approx(2, abs=0.25)
+    covector = rng.standard_normal(forward.observations) + 1j * rng.standard_normal(forward.observations)
+    assert checks.adjoint_mismatch(forward, theta, direction, covector) < 1e-12
+
+
+def test_several_frequencies_are_the_single_ones_side_by_side():
+    mesh, frequencies = {"cells": 3, "degree": 2}, (10e6, 23.9e6)
+    both = maxwell.Conductivity(frequency=frequencies).discretise(**mesh)
+    alone = [maxwell.Conductivity(frequency=f).discretise(**mesh).linearise(STRONG) for f in frequencies]
+    both.prepare()
+    data, jacobian = both.linearise(STRONG)
+    assert data.shape == (2 * 1024,)
+    assert distance(data, np.concatenate([d for d, _ in alone])) < 2e-9
+    assert distance(jacobian, np.concatenate([j for _, j in alone])) < 1e-8
+    assert distance(both.refactorising(STRONG), np.concatenate([d for d, _ in alone])) < 1e-12
+
+
+def test_no_contrast_gives_no_data_and_still_a_derivative():
+    forward = maxwell.Conductivity(parametrisation=maxwell.Voxels(2, 2, 2)).discretise(cells=4, degree=1)
+    forward.prepare()
+    data, jacobian = forward.linearise(np.zeros(8))
+    assert not data.any()
+    assert (np.linalg.norm(jacobian, axis=0) > 0).all()
+    assert not forward.solve(np.zeros(8)).observation.any()
+
+
+@pytest.mark.parametrize(
+    ("parametrisation", "theta"),
+    [
+        (maxwell.Voxels(2, 2, 2), np.array([0.0, 1, 0, 0, -1, 0, 0, 0.5])),
+        (maxwell.Balls(2), np.array([*PAIR[:4], 0.0, *PAIR[5:]])),
+    ],
+    ids=str,
+)
+def test_jacobian_of_a_component_without_contrast_is_right(parametrisation, theta):
+    forward = maxwell.Conductivity(parametrisation=parametrisation).discretise(cells=4, degree=1)
+    assert checks.jacobian_differences(forward, theta).max() < 1e-5
+
+
+def test_a_ball_outside_the_region_is_solved_slowly_with_a_notice():
+    forward = maxwell.Conductivity().discretise(cells=4, degree=1)
+    theta = np.array([0.15, 0.2, 0.25, 0.08, 1.0])
+    expected = forward(theta)
+    forward.prepare()
+    with pytest.warns(SlowPathWarning, match="outside the region of interest"):
+        response = forward.solve(theta)
+    assert response.info["method"].startswith("refactorise")
+    assert np.array_equal(response.observation, expected)
+
+
+def test_batch_prepares_when_it_pays_and_gives_the_same(monkeypatch):
+    forward = maxwell.Conductivity().discretise(cells=3, degree=1)
+    thetas = forward.problem.prior.sample(np.random.default_rng(0), 3)
+    expected = forward.batch(thetas)
+    assert not forward.prepared
+    monkeypatch.setattr(conductivity_map, "LEAST_SAMPLES", 3)
+    assert distance(forward.batch(thetas), expected) < 2e-9
+    assert forward.prepared
+    assert not forward.refactorising.prepared
+
+
+def test_blocks_on_disk_serve_the_same_map_and_no_other(tmp_path):
+    problem, mesh = maxwell.Conductivity(), {"cells": 3, "degree": 1}
+    first = problem.discretise(**mesh)
+    first.prepare(tmp_path)
+    expected = first(STRONG)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
+    again = problem.discretise(**mesh)
+    again.prepare(tmp_path)
+    assert np.array_equal(again(STRONG), expected)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")} == before
+    others = [
+        maxwell.Conductivity(background=0.05).discretise(**mesh),
+        maxwell.Conductivity(frequency=20e6).discretise(**mesh),
+        maxwell.Conductivity(permittivity=2.0).discretise(**mesh),
+        problem.discretise(cells=3, degree=1, grading=0.5),
+        problem.discretise(cells=3, degree=2),
+    ]
+    for number, other in enumerate(others, start=2):
+        other.prepare(tmp_path)
+        assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == number
+        assert distance(other(STRONG), other.refactorising(STRONG)) < 2e-9
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "manifest", "kill"])
+def test_damaged_blocks_are_noticed_and_computed_again(tmp_path, harm):
+    problem, mesh = maxwell.Conductivity(), {"cells": 3, "degree": 1}
+    forward = problem.discretise(**mesh)
+    forward.prepare(tmp_path)
+    expected = forward(STRONG)
+    green, manifest = next(tmp_path.rglob("green.npy")), next(tmp_path.rglob("manifest.json"))
+    content = bytearray(green.read_bytes())
+    if harm == "flip":
+        content[-100] ^= 1
+        green.write_bytes(content)
+    elif harm == "truncate":
+        green.write_bytes(content[:-64])
+    elif harm == "manifest":
+        manifest.write_text("{")
+    else:  # the process died before the manifest was written
+        manifest.unlink()
+    again = problem.discretise(**mesh)
+    with pytest.warns(StaleBlocksWarning, match="computing them again"):
+        again.prepare(tmp_path)
+    assert np.array_equal(again(STRONG), expected)
+
+
+def test_blocks_that_do_not_fit_are_refused_before_any_work(tmp_path):
+    def compute(arrays):
+        raise AssertionError("nothing should be computed")
+
+    shapes = {"green": ((10**7, 10**7), np.complex64)}
+    for folder, place in ((None, "memory"), (tmp_path, "disk")):
+        with pytest.raises(maxwell.MaxwellError, match=rf"need .* GiB, and {place}.* free"):
+            Blocks(folder, "key").get("low_rank", shapes, compute)
