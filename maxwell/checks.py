@@ -98,10 +98,10 @@ def taylor_remainders(forward: ForwardMap, theta, direction, steps) -> np.ndarra
 
 
 def adjoint_mismatch(forward: ForwardMap, theta, direction, covector) -> float:
-    """|Re⟨J v, w⟩ − ⟨v, vjp(w)⟩| / (‖J v‖ ‖w‖) for v (p,) and w (m,)."""
+    """|Re⟨J v, w⟩ − Re⟨v, vjp(w)⟩| / (‖J v‖ ‖w‖) for v (p,), complex if the unknowns are, and w (m,)."""
     image = forward.jvp(theta, direction)
     left = np.vdot(covector, image).real
-    right = np.dot(direction, forward.vjp(theta, covector))
+    right = np.vdot(direction, forward.vjp(theta, covector)).real
     return float(abs(left - right) / (np.linalg.norm(image) * np.linalg.norm(covector)))
 
 
