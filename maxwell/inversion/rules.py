@@ -16,13 +16,14 @@ from maxwell.errors import MaxwellError
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """penalties, squares ‖r‖², norms ‖z‖, parameters Σφ_i, each (k,); size N of the whitened data."""
+    """penalties, squares ‖r‖², norms ‖z‖, parameters Σφ_i, each (k,); size N of the data, unknowns: that of z."""
 
     penalties: np.ndarray
     squares: np.ndarray
     norms: np.ndarray
     parameters: np.ndarray
     size: int
+    unknowns: int
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Discrepancy(Rule):
     """Morozov's principle: the strongest penalty with ‖r‖² ≤ safety² N, so that the noise is not fitted.
 
     Expects the noise level to be right.  Where no candidate gets there (model error, or noise understated)
-    it says so and lets GCV choose, which needs no noise level.
+    it says so and takes GCV's penalty, which needs no noise level, or a stronger one until the estimate is one
+    that the prior expects, ‖z‖² ≤ E‖z‖² = r: model error is no white noise, and GCV alone would fit it.
     """
 
     safety: float = 1.0
@@ -90,12 +92,19 @@ class Discrepancy(Rule):
             return Choice(
                 index, f"strongest penalty with misfit at most {self.safety:g}: {misfits[index]:.4g}"
             )
-        other = GCV().choose(candidates)
         note = (
             f"no penalty reaches misfit {self.safety:g}: the smallest is {misfits.min():.4g}, so the noise is "
-            "understated or the map is wrong; GCV chose instead."
+            "understated or the map is wrong."
         )
-        return Choice(other.index, other.reason, note)
+        other, plausible = GCV().choose(candidates), candidates.norms <= np.sqrt(candidates.unknowns)
+        if plausible[other.index] or not plausible.any():
+            return Choice(other.index, other.reason, note)
+        index = int(np.flatnonzero(plausible)[-1])
+        return Choice(
+            index,
+            f"weakest penalty that the prior finds plausible, |z| = {candidates.norms[index]:.3g}",
+            note,
+        )
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,8 @@ class WhitenedSystem:
         squares = unseen + ((1 - factors) ** 2) @ np.abs(along) ** 2
         coefficients = self._over(factors) * along
         norms = np.linalg.norm(coefficients, axis=1)
-        choice = rule.choose(Candidates(penalties, squares, norms, factors.sum(axis=1), self.space.size))
+        size, unknowns = self.space.size, self._root.shape[1]
+        choice = rule.choose(Candidates(penalties, squares, norms, factors.sum(axis=1), size, unknowns))
         seconds = time.perf_counter() - start
         misfits = np.sqrt(squares / self.space.size)
         records = tuple(

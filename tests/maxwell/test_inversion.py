@@ -268,6 +268,27 @@ def test_when_no_penalty_fits_the_trace_says_so_and_another_rule_chooses():
     assert np.linalg.norm(estimate.theta - truth) < 2 * np.linalg.norm(best.theta - truth)
 
 
+def test_a_wrong_map_is_not_fitted_beyond_what_the_prior_finds_plausible():
+    """A systematic error of the data, 30 times the noise: GCV takes the part in the range of the map for signal."""
+    rng = np.random.default_rng(4)
+    left = np.linalg.qr(rng.standard_normal((60, 9)))[0]
+    forward = Matrix(left[:, :8] * 10.0 ** -np.arange(8))
+    prior = Gaussian(np.zeros(8), np.eye(8))
+    truth, noise = prior.sample(rng, 1)[0], 1e-4
+    wrong = 30 * noise * np.sqrt(30) * (left[:, 5] + left[:, 8])
+    observation = forward(truth) + wrong + noise_of(rng, 60, noise, float)
+    trace = tikhonov(forward, observation, noise, prior).trace
+    assert "the map is wrong" in trace.notes[0]
+    assert "plausible" in trace.reason
+    assert trace.records[trace.chosen].norm <= np.sqrt(8)
+    errors = [
+        np.linalg.norm(tikhonov(forward, observation, noise, prior, rule=rule).theta - truth)
+        for rule in (Discrepancy(), GCV())
+    ]
+    assert errors[0] < 2 * np.linalg.norm(truth)
+    assert errors[1] > 100 * errors[0]
+
+
 def test_rules_without_anything_to_choose_from_still_choose():
     square = Matrix(np.eye(1))
     prior = Gaussian(np.zeros(1), np.eye(1))
