@@ -13,8 +13,11 @@ from maxwell import Conductivity
 CENTRE = (0.5, 0.5, 0.64)
 """The middle of the default prior, in m."""
 
+RADIUS = 0.12
+"""In m."""
+
 CONTRASTS = (2.0, -1.5)
-THETAS = np.array([[*CENTRE, 0.12, q] for q in CONTRASTS])
+THETAS = np.array([[*CENTRE, RADIUS, q] for q in CONTRASTS])
 """The balls whose data are judged: as conductive as the prior allows, and resistive."""
 
 
@@ -30,8 +33,13 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Reference:
-    """Data (n, m) that errors are measured against, where they come from, and their own error (n,), relative."""
+    """What errors are measured against.
 
+    thetas (n, p), data (n, m) : balls of each of `CONTRASTS` at one centre after the other, `CENTRE` first.
+    source : where the data come from.  error : their own relative error, the largest for each contrast.
+    """
+
+    thetas: np.ndarray
     data: np.ndarray
     source: str
     error: tuple[float, ...]
@@ -44,6 +52,8 @@ class Sizes:
     families : each a degree, a grading, a kind of cell, and cells an edge.
     order, across, outside : of the independent solution; see `independent.lines`.
     recipes : whether to judge the meshes of the recipes that come with the package too.
+    candidates : meshes to judge as the recipes' are.
+    centres : places of the ball on which these are judged; the families see `CENTRE` alone.
     """
 
     families: tuple[tuple[int, float, str, tuple[int, ...]], ...]
@@ -51,6 +61,8 @@ class Sizes:
     across: int
     outside: float
     recipes: bool = True
+    candidates: tuple[Mesh, ...] = ()
+    centres: int = 1
 
     def meshes(self) -> list[list[Mesh]]:
         """The meshes of each family, coarse to fine."""
@@ -69,39 +81,65 @@ def recipe_meshes(names=("conductivity", "demo")) -> dict[Mesh, list[str]]:
     return found
 
 
-def solve(mesh: Mesh, thetas=THETAS) -> dict:
-    """Our scattered data (n, m) on a mesh with dofs, seconds a sample and megabytes; in a process of its own."""
-    return alone(_solve, mesh, np.asarray(thetas))
+def solve(meshes: list[Mesh], thetas=THETAS) -> list[dict]:
+    """Our scattered data on some meshes, all in one new process.
+
+    Keys of each: `data` (n, m); `dofs`; `setup` and, per sample, `seconds`; `factors` and `peak` (of the
+    process so far) in MB; `lines`, the coordinates of the mesh's faces along each axis.
+    """
+    return alone(_solve, meshes, np.asarray(thetas))
 
 
-def _solve(mesh, thetas):
-    problem = Conductivity()
-    began = time.perf_counter()
-    forward = problem.discretise(**asdict(mesh))
-    ready = time.perf_counter()
-    data = np.stack([forward.solve(theta).observation for theta in thetas])
-    return {
-        "data": data,
-        "dofs": forward.dofs,
-        "setup": ready - began,
-        "seconds": (time.perf_counter() - ready) / len(thetas),
-        "megabytes": peak_megabytes(),
-    }
+def _solve(meshes, thetas):
+    results = []
+    for mesh in meshes:
+        began = time.perf_counter()
+        forward = Conductivity().discretise(**asdict(mesh))
+        ready = time.perf_counter()
+        responses = [forward.solve(theta) for theta in thetas]
+        x = forward.space.mesh.geometry.x
+        results.append(
+            {
+                "data": np.stack([response.observation for response in responses]),
+                "dofs": forward.dofs,
+                "setup": ready - began,
+                "seconds": (time.perf_counter() - ready) / len(thetas),
+                "factors": float(responses[-1].info["memory"]),
+                "peak": peak_megabytes(),
+                "lines": [np.unique(np.round(x[:, axis], 12)).tolist() for axis in range(3)],
+            }
+        )
+        del forward  # its factors, before those of a finer mesh
+    return results
 
 
-def reference(sizes: Sizes, thetas=THETAS) -> Reference:
+def balls(centres: int, seed: int = 7) -> np.ndarray:
+    """A ball of each contrast at `CENTRE` and at further centres drawn from the default prior: (2·centres, 5)."""
+    prior = Conductivity().prior
+    low, high = np.array([prior.x, prior.y, prior.z]).T
+    drawn = np.random.default_rng(seed).uniform(low, high, (centres - 1, 3))
+    return np.concatenate([THETAS, *([[*c, RADIUS, q] for q in CONTRASTS] for c in drawn)])
+
+
+def reference(sizes: Sizes) -> Reference:
     """The independent code's data, their error bounded by the change from elements of one order less."""
     problem = Conductivity()
-    lines = independent.lines(
-        thetas, problem.parametrisation.width, across=sizes.across, outside=sizes.outside
-    )
-    fine = independent.solve(problem, thetas, lines, order=sizes.order)
-    coarse = independent.solve(problem, thetas, lines, order=sizes.order - 1)
+    thetas = balls(sizes.centres)
+    data, errors = [], []
+    for pair in thetas.reshape(sizes.centres, len(CONTRASTS), -1):
+        lines = independent.lines(
+            pair, problem.parametrisation.width, across=sizes.across, outside=sizes.outside
+        )
+        fine = independent.solve(problem, pair, lines, order=sizes.order)
+        coarse = independent.solve(problem, pair, lines, order=sizes.order - 1)
+        data.append(fine.data)
+        errors.append(relative(coarse.data, fine.data))
     cells = " × ".join(str(len(line) - 1) for line in lines)
     return Reference(
-        data=fine.data,
-        source=f"NGSolve, order {sizes.order}, {cells} bricks, {fine.dofs} dofs",
-        error=tuple(relative(coarse.data, fine.data)),
+        thetas=thetas,
+        data=np.concatenate(data),
+        source=f"NGSolve, order {sizes.order}, {cells} bricks fitted to the ball, {fine.dofs} dofs",
+        error=tuple(np.max(errors, axis=0).tolist()),
     )
 
 
@@ -115,47 +153,58 @@ def order(cells, errors) -> float:
     return float(-np.polyfit(np.log(cells), np.log(errors), 1)[0])
 
 
-def study(sizes: Sizes, truth: Reference | None, watch=lambda mesh: None) -> dict:
+def study(sizes: Sizes, truth: Reference | None, watch=lambda meshes: None) -> dict:
     """Errors of every mesh of the families and of the recipes, and the orders of each family.
 
-    truth : the reference, or None to take the finest of our own meshes.  watch : called before each mesh.
+    truth : the reference, or None to take the finest of our own meshes.  watch : called with the meshes
+    that are solved next.
     """
+    families = sizes.meshes()
     solved: dict[Mesh, dict] = {}
-    owners = recipe_meshes() if sizes.recipes else {}
-    for mesh in [mesh for family in sizes.meshes() for mesh in family] + list(owners):
-        if mesh not in solved:
-            watch(mesh)
-            solved[mesh] = solve(mesh)
+    for family in families:
+        watch(family)
+        solved.update(zip(family, solve(family), strict=True))
     if truth is None:
         finest = max(solved, key=lambda mesh: (mesh.degree, mesh.cells * (1 + mesh.grading), mesh.cell))
-        truth = Reference(solved[finest]["data"], f"our own mesh {finest}", (0.0,) * len(CONTRASTS))
+        source = f"our own {finest.cell} mesh of {finest.cells} cells, degree {finest.degree}"
+        truth = Reference(THETAS, solved[finest]["data"], source, (0.0,) * len(CONTRASTS))
+    first = truth.data[: len(CONTRASTS)]
     rows, orders = [], []
-    for number, family in enumerate(sizes.meshes()):
-        errors = np.array([relative(solved[mesh]["data"], truth.data) for mesh in family])
+    for number, family in enumerate(families):
+        errors = np.array([relative(solved[mesh]["data"], first) for mesh in family])
+        cells = np.array([mesh.cells for mesh in family])
+        kept = errors.all(axis=1)  # a mesh that is the reference itself has no error
         for k, mesh in enumerate(family):
-            step = (
-                [order([family[k - 1].cells, mesh.cells], pair) for pair in errors[k - 1 : k + 1].T]
-                if k and errors[k].all()
-                else None
-            )
+            pair = slice(k - 1, k + 1)
+            step = [order(cells[pair], e[pair]) for e in errors.T] if k and kept[pair].all() else None
             rows.append(_row(mesh, solved[mesh], errors[k]) | {"family": number, "order": step})
-        cells = [mesh.cells for mesh in family]
-        kept = errors.all(axis=1)  # the finest mesh has no error against itself
-        orders.append([order(np.array(cells)[kept], e) for e in errors[kept].T] if kept.sum() > 1 else None)
-    recipe_rows = [
-        _row(mesh, solved[mesh], relative(solved[mesh]["data"], truth.data)) | {"recipes": splits}
-        for mesh, splits in owners.items()
-    ]
+        orders.append([order(cells[kept], e) for e in errors[kept].T] if kept.sum() > 1 else None)
     return {
         "reference": truth.source,
         "reference_error": list(truth.error),
         "contrasts": list(CONTRASTS),
         "meshes": rows,
         "orders": orders,
-        "recipes": recipe_rows,
+        "centres": len(truth.thetas) // len(CONTRASTS),
+        "recipes": _judged(sizes, truth, watch),
     }
 
 
+def _judged(sizes, truth, watch):
+    """Errors of the recipes' meshes and of the candidates over all centres: largest and mean."""
+    owners = recipe_meshes() if sizes.recipes else {}
+    owners |= {mesh: [] for mesh in sizes.candidates if mesh not in owners}
+    if not owners:
+        return []
+    watch(list(owners))
+    rows = []
+    for mesh, solved in zip(owners, solve(list(owners), truth.thetas), strict=True):
+        errors = np.reshape(relative(solved["data"], truth.data), (-1, len(CONTRASTS)))
+        row = _row(mesh, solved, errors.max(axis=0)) | {"recipes": owners[mesh]}
+        rows.append(row | {"mean": errors.mean(axis=0).tolist()})
+    return rows
+
+
 def _row(mesh, solved, errors):
-    numbers = {key: solved[key] for key in ("dofs", "setup", "seconds", "megabytes")}
+    numbers = {key: solved[key] for key in ("dofs", "setup", "seconds", "factors")}
     return asdict(mesh) | numbers | {"errors": [float(e) for e in errors]}
