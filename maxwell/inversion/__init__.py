@@ -1,4 +1,4 @@
-"""Classical inversion, the yardstick of every learned one: numpy alone, any forward map.
+"""Classical inversion, the yardstick of every learned one: numpy and scipy alone, any forward map.
 
 One call each: `tsvd`, `tikhonov`, `linear_mmse`, `gauss_newton` (forward, observation, noise, prior) → `Estimate`.
 The classes behind them are built once and then serve many observations.
