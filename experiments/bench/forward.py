@@ -31,6 +31,9 @@ class Case:
 def speed(case: Case, seed: int = 0) -> dict:
     """Time a case in a process of its own, on one thread; the two methods take turns sample by sample.
 
+    Seconds are of processor time: on one thread of an idle machine those of the clock, and on a shared one
+    without the time that others had.
+
     Keys: `dofs`, `samples`; `method` of the fast path; seconds a sample `slow`, `fast` (value) and
     `slow_jacobian`, `fast_jacobian` (value and Jacobian); `ratio`, `ratio_jacobian`; `jacobian_cost`
     (fast Jacobian with value, over value); largest relative differences `data_difference`, `jacobian_difference`
@@ -43,22 +46,22 @@ def speed(case: Case, seed: int = 0) -> dict:
 def _speed(case, seed):
     problem = Conductivity(parametrisation=case.parametrisation)
     thetas = problem.prior.sample(np.random.default_rng(seed), case.samples + 1)
-    began = time.perf_counter()
+    began = time.process_time()
     forward = problem.discretise(**asdict(case.mesh))
-    setup = time.perf_counter() - began
+    setup = time.process_time() - began
     slow = forward.refactorising
-    began = time.perf_counter()
+    began = time.process_time()
     trace = forward.prepare()
-    prepare = time.perf_counter() - began
+    prepare = time.process_time() - began
     for each in (slow, forward):  # the first call loads what later ones find in memory
         each.linearise(thetas[-1])
 
     clocks: dict[str, list[float]] = {key: [] for key in ("slow", "fast", "slow_jacobian", "fast_jacobian")}
 
     def timed(name, method, theta):
-        began = time.perf_counter()
+        began = time.process_time()
         result = method(theta)
-        clocks[name].append(time.perf_counter() - began)
+        clocks[name].append(time.process_time() - began)
         return result
 
     data_difference = jacobian_difference = 0.0

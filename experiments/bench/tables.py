@@ -12,7 +12,7 @@ def show(result: dict) -> None:
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=150)
     where = result["environment"]
-    console.print(f"{where['processor']}, {where['cores']} cores; every measurement on one thread.\n")
+    console.print(f"{where['processor']}, {where['cores']} cores; one thread, seconds of processor time.\n")
     for part, draw in (("convergence", _convergence), ("codes", _codes), ("speed", _speed)):
         if part in result:
             draw(console, result[part])

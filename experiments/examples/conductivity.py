@@ -57,9 +57,8 @@ def draw(forward, theta, fields, values):
     line = np.linspace(0, 1, 101)
     x = np.stack(np.meshgrid(line, 0.41, line, indexing="ij"), axis=-1).reshape(-1, 3)
     sigma = 1e3 * problem.background * np.exp(problem.parametrisation.evaluate(theta, x))
-    geometry = dolfinx.geometry
-    near = geometry.compute_collisions_points(geometry.bb_tree(mesh, 3, padding=1e-12), x)
-    cells = geometry.compute_colliding_cells(mesh, near, x)
+    near = dolfinx.geometry.compute_collisions_points(dolfinx.geometry.bb_tree(mesh, 3, padding=1e-12), x)
+    cells = dolfinx.geometry.compute_colliding_cells(mesh, near, x)
     field = fem.Function(forward.space.space)
     field.x.array[:] = fields[:, 5]
     strength = np.log10(np.linalg.norm(field.eval(x, cells.array[cells.offsets[:-1]]), axis=-1))
