@@ -114,19 +114,10 @@ class LowRankUpdate:
         """Fields on the changed cells; `accurate` when the fields are wanted and not the data alone."""
         if not len(change.cells):
             return self._nothing(change)
-        system = self._system(change)
-        goal = FIELD_RESIDUAL[accurate]
-        for _ in range(4):
-            answer, error = self._krylov(system, goal)
-            if error <= DATA_ERROR:
-                break
-            goal /= 10
-        else:
-            raise AccuracyError(
-                f"The low-rank update left an estimated error of {error:.1e} in the data; expected at most "
-                f"{DATA_ERROR:.0e}: take forward.refactorising for this sample."
-            )
-        return answer
+        single = not accurate and self._green.dtype == np.complex64
+        return self._krylov(
+            self._system(change, np.float32 if single else np.float64), FIELD_RESIDUAL[accurate]
+        )
 
     def _nothing(self, change):
         """The answer for a sample that changes no cell."""
@@ -140,103 +131,184 @@ class LowRankUpdate:
         none = np.zeros((0, sources), complex)
         return Answer(none, change.dofs, np.zeros((sources, sources), complex), 0.0, {**info, "error": 0.0})
 
-    def _system(self, change):
-        """The parts of the region's blocks that a sample concerns."""
+    def _system(self, change, real):
+        """The parts of the region's blocks that a sample concerns; `real` is the Krylov method's precision."""
         cells = change.cells
         rows, index = _compressed(self._cell_rows[cells], len(self._incident))
         nodes, node_index = _compressed(self._cell_nodes[cells], len(self._potential))
         n, v = len(rows), len(nodes)
         blocks, gradients = change.blocks, self._cell_gradients[cells]
-        stiffness = np.matmul(gradients.transpose(0, 2, 1), np.matmul(blocks, gradients))
+        loads = np.matmul(gradients.transpose(0, 2, 1), blocks)  # TᵀΔ cell by cell
+        stiffness = np.matmul(loads, gradients)
         flat = (node_index[:, :, None] * v + node_index[:, None, :]).ravel()
-        added = np.bincount(flat, stiffness.ravel(), v * v).reshape(v, v)
-        potential = _cut(self._potential, nodes)
-        static = (1j / self._scale) * (potential @ added)
-        static.ravel()[:: v + 1] += 1
-        return _System(
-            index=index,
-            incident=self._incident[rows],
-            delta=_summed_blocks(index, blocks, n),
-            green=_cut(self._green, rows),
-            potential=potential,
+        added = np.bincount(flat, stiffness.ravel(), v * v).reshape(v, v).astype(real)
+        exact = _Operators(
+            delta=_summed_blocks(index, index, blocks, (n, n)),
+            potential=_cut(self._potential, nodes),
             gradient=_rows(self._gradient, rows, nodes),
-            static=scipy.linalg.lapack.zgetrf(static, overwrite_a=True)[:2],
-            factor=1j / self._scale,
+        )
+        return _System(
+            index,
+            self._incident[rows],
+            exact,
+            exact.rounded(real),
+            _summed_blocks(node_index, index, loads.astype(real), (v, n)),
+            _cut(self._green, rows, lower=True),
+            added,
+            1j / self._scale,
         )
 
     def _krylov(self, system, goal):
         """Block least squares over the growing space of preconditioned residuals."""
         x0 = system.incident
-        start = system.precondition(x0, system.change(x0))
+        start = system.precondition(x0.astype(system.dtype))
         size = np.linalg.norm(start)
-        n, sources = start.shape
-        room = MOST_BLOCKS * sources
-        directions, changed, induced, images = (np.empty((n, room), complex, order="F") for _ in range(4))
-        normal, right = np.empty((room, room), complex), np.empty((room, sources), complex)
-        residual, used, iterations = start, 0, 0
-        while iterations < MOST_BLOCKS:
-            basis = _leading(residual, 0.5 * goal * size)
-            new = slice(used, used + basis.shape[1])
-            used = new.stop
-            moved = system.change(basis)
-            field = 1j * (system.green @ moved.astype(system.green.dtype)).astype(complex)
-            image = basis + system.precondition(field, system.change(field))
-            directions[:, new], changed[:, new], induced[:, new], images[:, new] = basis, moved, field, image
-            normal[:used, new] = images[:, :used].conj().T @ image
-            normal[new, :used] = normal[:used, new].conj().T
-            right[new] = image.conj().T @ start
-            weights = scipy.linalg.solve(
-                normal[:used, :used], right[:used], assume_a="pos", check_finite=False
-            )
-            residual = start - images[:, :used] @ weights
-            iterations += 1
-            if np.linalg.norm(residual) <= goal * size:
+        space = _Space(start)
+        for _ in range(MOST_BLOCKS):
+            basis = _leading(space.residual, 0.5 * goal * size)
+            induced = system.induce(basis)
+            space.add(basis, induced, basis + system.precondition(induced))
+            if np.linalg.norm(space.residual) > goal * size:
+                continue
+            fields, induced = space.solution()
+            changed = system.exact.change(fields)
+            left = x0 - fields - induced - system.factor * system.exact.quasi_static(changed)
+            contracted = x0.T @ changed + changed.T @ left
+            error = np.linalg.norm(left.T @ system.exact.change(left)) / (np.linalg.norm(contracted) or 1.0)
+            if error <= DATA_ERROR:
                 break
-        fields = directions[:, :used] @ weights
-        moved = np.ascontiguousarray(changed[:, :used] @ weights)
-        left = x0 - fields - induced[:, :used] @ weights - system.quasi_static(moved)
-        contracted = x0.T @ moved + moved.T @ left
-        error = np.linalg.norm(left.T @ system.change(left)) / max(np.linalg.norm(contracted), 1e-300)
+            goal /= 4
+        else:
+            raise AccuracyError(
+                f"The low-rank update has not converged after {MOST_BLOCKS} blocks; expected two to four: take "
+                "forward.refactorising for this sample."
+            )
         info = {
             "method": "low-rank update",
-            "why": f"{n} of {len(self._incident)} unknowns of the region change",
-            "iterations": iterations,
+            "why": f"{len(x0)} of {len(self._incident)} unknowns of the region change",
+            "iterations": space.blocks,
             "memory": self.memory,
             "error": float(error),
         }
-        answer = Answer(
-            fields, system.index, contracted, float(np.linalg.norm(left) / np.linalg.norm(x0)), info
-        )
-        return answer, error
+        residual = float(np.linalg.norm(left) / np.linalg.norm(x0))
+        return Answer(fields, system.index, contracted, residual, info)
+
+
+class _Space:
+    """Least squares ‖start − Σ_j W_j y_j‖ over blocks W_j (n, k_j), by normal equations.
+
+    The W_j are nearly orthonormal, so these are well conditioned.  With every W_j come a block of directions
+    V_j, and iG_sΔV_j, whose combinations are wanted.
+    """
+
+    def __init__(self, start):
+        self._start, self._directions, self._induced, self._images = start, [], [], []
+        self._normal = np.empty((0, 0), complex)
+        self._right = np.empty((0, start.shape[1]), complex)
+        self.residual = start
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return len(self._images)
+
+    def add(self, direction, induced, image):
+        """Take one more block and solve again."""
+        self._directions.append(direction)
+        self._induced.append(induced)
+        self._images.append(image)
+        adjoint = image.conj().T
+        lower = np.concatenate([adjoint @ other for other in self._images], axis=1)
+        known, new = len(self._normal), len(lower)
+        normal = np.empty((known + new, known + new), complex)
+        normal[:known, :known] = self._normal
+        normal[known:] = lower
+        normal[:known, known:] = lower[:, :known].conj().T
+        self._normal = normal
+        self._right = np.concatenate([self._right, adjoint @ self._start])
+        _, weights, fault = scipy.linalg.lapack.zposv(normal, self._right)
+        if fault:
+            raise AccuracyError("The low-rank update broke down: its directions have become dependent.")
+        self._weights = weights.astype(self._start.dtype)
+        self.residual = self._start - self._combined(self._images)
+
+    def solution(self):
+        """Combinations of the directions and of iG_sΔV, in double precision."""
+        return [self._combined(part).astype(complex) for part in (self._directions, self._induced)]
+
+    def _combined(self, part):
+        ends = np.cumsum([0] + [block.shape[1] for block in part])
+        return sum(block @ self._weights[a:b] for block, a, b in zip(part, ends[:-1], ends[1:], strict=True))
 
 
 @dataclass(frozen=True)
-class _System:
-    """What a sample cuts out of the region: n unknowns, v nodes."""
+class _Operators:
+    """Real matrices of a sample with n unknowns and v nodes, in one precision; they act on complex (·, k)."""
 
-    index: np.ndarray  # (c, f) rows of the changed cells' unknowns
-    incident: np.ndarray  # x_0 (n, K)
-    delta: sp.csr_array  # Δ (n, n) real, entries of cells side by side and not yet summed
-    green: np.ndarray  # G_s (n, n), complex64 or complex128
+    delta: sp.csr_array  # Δ (n, n), entries of cells side by side and not yet summed
     potential: np.ndarray  # L (v, v)
     gradient: sp.csr_array  # T (n, v)
-    static: tuple  # LU of I + iLTᵀΔT/s_0
-    factor: complex  # i/s_0
+
+    def rounded(self, real) -> "_Operators":
+        """The same in another precision."""
+        if real == self.potential.dtype:
+            return self
+        return _Operators(self.delta.astype(real), self.potential.astype(real), self.gradient.astype(real))
 
     def change(self, x):
-        """Δx for x (n, k) complex."""
-        return (self.delta @ np.ascontiguousarray(x).view(np.float64)).view(complex)
-
-    def precondition(self, x, changed):
-        """M⁻¹x = x − T (I + iLTᵀΔT/s_0)⁻¹ (i/s_0) L Tᵀ Δx, given Δx."""
-        load = self.factor * (self.potential @ (self.gradient.T @ changed.view(np.float64))).view(complex)
-        potentials = scipy.linalg.lapack.zgetrs(*self.static, load)[0]
-        return x - (self.gradient @ np.ascontiguousarray(potentials).view(np.float64)).view(complex)
+        """Δx."""
+        return _complex(self.delta @ _real(x))
 
     def quasi_static(self, changed):
-        """iTLTᵀΔx/s_0, given Δx."""
-        load = self.potential @ (self.gradient.T @ changed.view(np.float64))
-        return self.factor * (self.gradient @ load).view(complex)
+        """TLTᵀΔx, given Δx."""
+        return _complex(self.gradient @ (self.potential @ (self.gradient.T @ _real(changed))))
+
+
+class _System:
+    """A sample's equation: exact operators for what is handed on, rounded ones for the Krylov method.
+
+    load : TᵀΔ (v, n).  green : G_s (n, n).  added : TᵀΔT (v, v).  factor : i/s_0.
+    """
+
+    def __init__(self, index, incident, exact, rounded, load, green, added, factor):
+        self.index, self.incident, self.exact, self._rounded = index, incident, exact, rounded
+        self.factor = factor
+        self.dtype = np.result_type(rounded.potential.dtype, np.complex64)
+        self._load, self._green, self._factor = load, green, self.dtype.type(factor)
+        static = self._factor * (rounded.potential @ added)
+        static.ravel()[:: len(static) + 1] += 1
+        single = self.dtype == np.complex64
+        lapack = scipy.linalg.lapack
+        factorise, self._substitute = (
+            (lapack.cgetrf, lapack.cgetrs) if single else (lapack.zgetrf, lapack.zgetrs)
+        )
+        self._factors = factorise(static.T, overwrite_a=True)[
+            :2
+        ]  # of the transpose, which is Fortran-ordered
+
+    def induce(self, x):
+        """iG_sΔx, the product with G_s in its own precision."""
+        changed = self._rounded.change(x).astype(self._green.dtype, copy=False)
+        single = self._green.dtype == np.complex64
+        multiply = scipy.linalg.blas.csymm if single else scipy.linalg.blas.zsymm
+        # The transpose, which is Fortran-ordered, holds its upper triangle.
+        return multiply(1j, self._green.T, changed, lower=0).astype(self.dtype, copy=False)
+
+    def precondition(self, x):
+        """M⁻¹x = x − T (I + iLTᵀΔT/s_0)⁻¹ (i/s_0) L TᵀΔx."""
+        load = self._factor * _complex(self._rounded.potential @ (self._load @ _real(x)))
+        potentials = self._substitute(*self._factors, load, trans=1)[0]
+        return x - _complex(self._rounded.gradient @ _real(potentials))
+
+
+def _real(x):
+    """Complex (n, k) as real (n, 2k)."""
+    return np.ascontiguousarray(x).view(x.real.dtype)
+
+
+def _complex(x):
+    """Real (n, 2k) as complex (n, k)."""
+    return x.view(np.result_type(x.dtype, np.complex64))
 
 
 def _potential(stiffness, nodes):
@@ -280,25 +352,33 @@ def _compressed(numbers, size):
     return kept, place[numbers]
 
 
-def _cut(matrix, rows):
-    """matrix[rows][:, rows], run by run of consecutive rows: several times faster than fancy indexing."""
+def _cut(matrix, rows, *, lower=False):
+    """matrix[rows][:, rows], run by run of consecutive rows: several times faster than fancy indexing.
+
+    lower : fill the lower triangle alone, and leave the rest undefined.
+    """
     if len(rows) == len(matrix):
         return matrix
     out = np.empty((len(rows), len(rows)), dtype=matrix.dtype)
     breaks = np.flatnonzero(np.diff(rows) > 1) + 1
     for first, last in zip(np.r_[0, breaks], np.r_[breaks, len(rows)], strict=True):
-        matrix[rows[first] : rows[last - 1] + 1].take(rows, axis=1, out=out[first:last], mode="clip")
+        wanted = rows[:last] if lower else rows
+        taken = matrix[rows[first] : rows[last - 1] + 1].take(wanted, axis=1, mode="clip")
+        out[first:last, : len(wanted)] = taken
     return out
 
 
-def _summed_blocks(index, blocks, n):
-    """Σ_c P_c B_c P_cᵀ as CSR with an entry for each cell's share: products sum them, so nothing is sorted."""
-    flat, functions = index.ravel(), index.shape[1]
+def _summed_blocks(rows, columns, blocks, shape):
+    """Σ_c P_c B_c Q_cᵀ as CSR with an entry for each cell's share: products sum them, so nothing is sorted.
+
+    rows (c, a), columns (c, b) : places of the cells' rows and columns.  blocks (c, a, b).
+    """
+    flat, width = rows.ravel(), columns.shape[1]
     order = np.argsort(flat, kind="stable")
-    starts = np.zeros(n + 1, dtype=np.int32)
-    np.cumsum(np.bincount(flat, minlength=n) * functions, out=starts[1:])
-    columns = np.repeat(index, functions, axis=0)[order].ravel()
-    return sp.csr_array((blocks.reshape(-1, functions)[order].ravel(), columns, starts), shape=(n, n))
+    starts = np.zeros(shape[0] + 1, dtype=np.int32)
+    np.cumsum(np.bincount(flat, minlength=shape[0]) * width, out=starts[1:])
+    indices = np.repeat(columns, rows.shape[1], axis=0)[order].ravel()
+    return sp.csr_array((blocks.reshape(-1, width)[order].ravel(), indices, starts), shape=shape)
 
 
 def _rows(matrix, rows, columns):
@@ -311,8 +391,8 @@ def _rows(matrix, rows, columns):
 
 def _leading(residual, tolerance):
     """Orthonormal basis of the columns of (n, k), less the directions that together are below the tolerance."""
-    squares, mixing = scipy.linalg.eigh(residual.conj().T @ residual, check_finite=False)
-    squares = np.maximum(squares, 0)
+    squares, mixing, _ = scipy.linalg.lapack.zheevd((residual.conj().T @ residual).astype(complex))
+    squares = np.maximum(squares, np.finfo(float).tiny)
     keep = np.cumsum(squares) > tolerance**2
     keep[-1] = True
-    return np.ascontiguousarray(residual @ (mixing[:, keep] / np.sqrt(squares[keep])))
+    return residual @ np.ascontiguousarray(mixing[:, keep] / np.sqrt(squares[keep])).astype(residual.dtype)
