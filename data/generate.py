@@ -2,13 +2,16 @@
 
 Workers compute and this process alone writes, so nothing writes to the folder once it is dead. The plan
 is "wanted minus done", so a run that was stopped, however roughly, is continued by running it again.
-Sample i depends on the recipe and i alone, so the workers' number and order change no bit.
+Sample i depends on the recipe and i alone, so the workers' number and order change no bit. Whether the
+fast path of a mesh is prepared depends on how many samples the recipe asks of that mesh, done or not: what
+is prepared lies beside the shards for all workers and later runs, and comes out the same if it is deleted.
 """
 
 import functools
 import json
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +29,7 @@ from data.recipe import Recipe, canonical
 from data.store import Folder, Shard, shards_of
 
 _LOOK_AHEAD = 2  # shards a worker that are submitted and not yet written: bounds the memory
+_HEARTBEAT = 5.0  # seconds between signs of life while a mesh is prepared
 
 
 def generate(
@@ -41,10 +45,13 @@ def generate(
     recipe: a TOML file, the name of a recipe that comes with the package, or a :class:`Recipe`.
     workers: processes; by default one for each core that may be used.
     overrides: config path -> value, such as ``{"splits.train.samples": 20}``; for a file or name only.
-    progress: called with a :class:`Progress` at the start, after each shard and at the end.
+    progress: called with a :class:`Progress` at the start and every few seconds of preparation, after each
+        shard and at the end.
 
-    Cost: one solve a sample; in each worker the memory of one or two discretisations; here that of a few
-    shards. Finished shards survive Ctrl-C, a kill, a full disk and a failed sample.
+    Cost: a mesh of enough samples (32 or more) is prepared once, at the cost of some samples, and its blocks are
+    kept in ``out/blocks`` (up to some hundred MB, shared by the workers); then one solve a sample. In each worker
+    the memory of one or two discretisations; here that of a few shards. Finished shards survive Ctrl-C, a kill, a
+    full disk and a failed sample.
 
     Raises :class:`DataError` for a faulty recipe, a folder that holds another data set or is being
     written by another process, a sample that cannot be solved, a worker that died, a disk that refuses.
@@ -149,11 +156,12 @@ def _fill(folder: Folder, manifest: schema.Manifest, workers: int | None, watch:
     origin = provenance.collect()
     try:
         with executors.local(min(workers, len(todo))) as executor:
-            watch(Progress("prepare", done, total, kept, 0.0))
-            todo = _prepare(executor, recipe, todo)
+            todo = _prepare(
+                executor, folder, recipe, todo, lambda: watch(Progress("prepare", done, total, kept, 0.0))
+            )
             began = time.perf_counter()
             watch(Progress("solve", done, total, kept, 0.0))
-            for shard, arrays in _results(executor, recipe, todo, _LOOK_AHEAD * workers):
+            for shard, arrays in _results(executor, folder, recipe, todo, _LOOK_AHEAD * workers):
                 folder.write_shard(manifest, shard, arrays, origin)
                 done += len(shard)
                 watch(Progress("solve", done, total, kept, time.perf_counter() - began))
@@ -164,28 +172,36 @@ def _fill(folder: Folder, manifest: schema.Manifest, workers: int | None, watch:
         ) from None
 
 
-def _prepare(executor: Executor, recipe: Recipe, todo: list[Shard]) -> list[Shard]:
-    """Build each mesh's forward map once in the first worker, so that its kernels are compiled for all.
+def _prepare(
+    executor: Executor, folder: Folder, recipe: Recipe, todo: list[Shard], alive: Callable[[], None]
+) -> list[Shard]:
+    """Build each mesh's forward map once in the first worker: kernels are compiled and blocks computed for all.
 
     (Several processes that compile at once run into the short patience of the kernel cache's lock.)
-    Returns the shards in the order to compute them: mesh by mesh, the finest first, so that workers keep
-    their forward maps and no long task is left for the end.
+    ``alive`` is called at the start and then every few seconds. Returns the shards in the order to compute
+    them: mesh by mesh, the finest first, so that workers keep their forward maps and no long task is left
+    for the end.
     """
-    problem = canonical(recipe.problem)
-    mesh = {shard.split: canonical(recipe.splits[shard.split].mesh) for shard in todo}
-    dofs = {m: executor.submit(_discretise, problem, m).result() for m in sorted(set(mesh.values()))}
-    return sorted(todo, key=lambda shard: (-dofs[mesh[shard.split]], mesh[shard.split]))
+    alive()
+    meshes = {shard.split: _Mesh.of(folder, recipe, shard.split) for shard in todo}
+    dofs = {}
+    for mesh in sorted(set(meshes.values())):
+        building = executor.submit(_discretise, mesh)
+        while not wait([building], _HEARTBEAT).done:
+            alive()
+        dofs[mesh] = building.result()
+    return sorted(todo, key=lambda shard: (-dofs[meshes[shard.split]], meshes[shard.split]))
 
 
 def _results(
-    executor: Executor, recipe: Recipe, todo: list[Shard], look_ahead: int
+    executor: Executor, folder: Folder, recipe: Recipe, todo: list[Shard], look_ahead: int
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray]]]:
     """Each shard with its arrays, as they finish; never more than ``look_ahead`` under way."""
     waiting = iter(todo)
     under_way: dict[Future, Shard] = {}
     while True:
         for shard in islice(waiting, look_ahead - len(under_way)):
-            under_way[executor.submit(_solve, _Task.of(recipe, shard))] = shard
+            under_way[executor.submit(_solve, _Task.of(folder, recipe, shard))] = shard
         if not under_way:
             return
         for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -195,12 +211,27 @@ def _results(
 # -- in the workers -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, order=True)
+class _Mesh:
+    """One discretisation to make, as plain data."""
+
+    problem: str  # canonical JSON
+    mesh: str  # canonical JSON
+    samples: int  # that the recipe asks of it, in all splits
+    blocks: Path  # where what it prepares is kept
+
+    @classmethod
+    def of(cls, folder: Folder, recipe: Recipe, split: str) -> "_Mesh":
+        mesh = recipe.splits[split].mesh
+        samples = sum(s.samples for s in recipe.splits.values() if s.mesh == mesh)
+        return cls(canonical(recipe.problem), canonical(mesh), samples, folder.blocks)
+
+
 @dataclass(frozen=True)
 class _Task:
     """One shard to compute, as plain data."""
 
-    problem: str  # canonical JSON
-    mesh: str  # canonical JSON
+    mesh: _Mesh
     seed: int
     split: str
     parameters_of: str
@@ -208,23 +239,27 @@ class _Task:
     stop: int
 
     @classmethod
-    def of(cls, recipe: Recipe, shard: Shard) -> "_Task":
-        mesh = canonical(recipe.splits[shard.split].mesh)
+    def of(cls, folder: Folder, recipe: Recipe, shard: Shard) -> "_Task":
+        mesh = _Mesh.of(folder, recipe, shard.split)
         source = recipe.parameters_of(shard.split)
-        return cls(canonical(recipe.problem), mesh, recipe.seed, shard.split, source, shard.start, shard.stop)
+        return cls(mesh, recipe.seed, shard.split, source, shard.start, shard.stop)
 
 
 def _solve(task: _Task) -> dict[str, np.ndarray]:
     """The arrays of one shard."""
-    forward = _forward_map(task.problem, task.mesh)
-    prior = _problem(task.problem).prior
+    forward = _forward_map(task.mesh)
+    prior = _problem(task.mesh.problem).prior
     rows = []
     for index in range(task.start, task.stop):
         seed = seeds.sample_seed(task.seed, task.split, index)
         parameter_seed = seeds.sample_seed(task.seed, task.parameters_of, index)
         try:
             theta = prior.sample(seeds.parameter_stream(parameter_seed), 1)[0]
-            response = forward.solve(theta)
+            began = time.perf_counter()
+            with warnings.catch_warnings():  # the sample's `method` says it, without a line for each
+                warnings.simplefilter("ignore", maxwell.SlowPathWarning)
+                response = forward.solve(theta)
+            seconds = time.perf_counter() - began  # a linear map's own trace has those of its construction
             if not np.isfinite(response.observation).all():
                 raise ArithmeticError("an observation is not finite")
         except Exception as error:
@@ -232,20 +267,19 @@ def _solve(task: _Task) -> dict[str, np.ndarray]:
                 f"sample {index} of split {task.split} (seed {parameter_seed}) cannot be solved: {_reason(error)}; "
                 "finished shards are kept."
             ) from None
-        traced = {name: response.info[name] for name in ("residual", "reciprocity", "seconds", "dofs")}
         rows.append(
             {
                 "parameters": theta,
                 "observations": response.observation,
                 "seed": seed,
                 "parameter_seed": parameter_seed,
+                "error": response.info.get("error", 0.0),
+                "seconds": seconds,
+                "method": response.info["method"].encode(),
             }
-            | traced
+            | {name: response.info[name] for name in ("residual", "reciprocity", "dofs")}
         )
-    return {
-        array.name: np.stack([np.asarray(row[array.name], dtype=array.dtype) for row in rows])
-        for array in schema.ARRAYS
-    }
+    return {array.name: array.cast([row[array.name] for row in rows]) for array in schema.ARRAYS}
 
 
 @functools.lru_cache(maxsize=1)
@@ -254,12 +288,14 @@ def _problem(problem: str) -> Any:
 
 
 @functools.lru_cache(maxsize=2)  # shards come mesh by mesh; a third discretisation would only hold memory
-def _forward_map(problem: str, mesh: str) -> Any:
+def _forward_map(mesh: _Mesh) -> Any:
     try:
-        forward = _problem(problem).discretise(**json.loads(mesh))
+        forward = _problem(mesh.problem).discretise(**json.loads(mesh.mesh))
+        executors.limit_threads()
+        if forward.pays_to_prepare(mesh.samples):
+            forward.prepare(mesh.blocks)
     except Exception as error:
-        raise DataError(f"mesh {mesh} cannot be discretised: {_reason(error)}.") from None
-    executors.limit_threads()
+        raise DataError(f"mesh {mesh.mesh} cannot be discretised: {_reason(error)}.") from None
     return forward
 
 
@@ -268,6 +304,6 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, maxwell.MaxwellError) else f"{type(error).__name__}: {text}"
 
 
-def _discretise(problem: str, mesh: str) -> int:
+def _discretise(mesh: _Mesh) -> int:
     """Build a forward map and keep it; its number of dofs."""
-    return _forward_map(problem, mesh).dofs
+    return _forward_map(mesh).dofs

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Progress:
     """The state of a running generation, in samples."""
 
-    stage: str  #: ``"prepare"`` (meshes are built and kernels compiled) or ``"solve"``
+    stage: str  #: ``"prepare"`` (meshes, kernels, what fast paths compute once) or ``"solve"``
     done: int  #: samples that are safe in the folder, those of earlier runs included
     total: int  #: samples that the recipe asks for
     kept: int  #: of ``done``, those that earlier runs had left in the folder
@@ -25,4 +25,6 @@ class Progress:
         return (self.total - self.done) / self.rate if self.rate > 0 else None
 
 
-Watcher = Callable[[Progress], None]  #: called in the generating process after each shard
+Watcher = Callable[
+    [Progress], None
+]  #: called in the generating process after each shard, and while it prepares

@@ -15,7 +15,7 @@ from data.errors import DataError
 from data.recipe import Mesh, canonical
 from data.store import Folder, Shard, shards_of
 
-RECORDS = ("residual", "reciprocity", "seconds", "dofs")
+RECORDS = ("residual", "error", "reciprocity", "seconds", "dofs", "method")
 
 
 class InverseCrimeWarning(UserWarning):
@@ -59,16 +59,19 @@ class _Source:
 
     def read(self, splits: tuple[str, ...], name: str) -> np.ndarray:
         """One array over all samples of some splits."""
-        (array,) = (a for a in schema.ARRAYS if a.name == name)
         parts = [self.folder.read(self.manifest, shard, name)[0] for shard in self.shards(splits)]
-        return np.concatenate(parts) if parts else np.empty(self._shape(array), array.dtype)
+        return np.concatenate(parts) if parts else self._nothing(name)
 
     def shards(self, splits: tuple[str, ...]) -> list[Shard]:
         return [shard for split in splits for shard in self.present if shard.split == split]
 
-    def _shape(self, array: schema.Array) -> tuple[int, ...]:
+    def _nothing(self, name: str) -> np.ndarray:
+        """An array over no samples; real or complex as in the shards of other splits, if there are any."""
+        for shard in self.present[:1]:
+            return self.folder.read(self.manifest, shard, name)[0][:0]
+        (array,) = (a for a in schema.ARRAYS if a.name == name)
         lengths = {"n": 0, **self.manifest.lengths}
-        return tuple(lengths[letter] for letter in array.shape)
+        return np.empty(tuple(lengths[letter] for letter in array.shape), array.dtypes[0])
 
     @functools.cached_property
     def noise_reference(self) -> float:
@@ -113,12 +116,12 @@ class Dataset:
 
     @functools.cached_property
     def parameters(self) -> np.ndarray:
-        """(n, p) float64, in the units of :attr:`units`."""
+        """(n, p) float64, or complex128 if the unknowns are complex, in the units of :attr:`units`."""
         return self._source.read(self.splits, "parameters")
 
     @functools.cached_property
     def observations(self) -> np.ndarray:
-        """(n, m) complex128, the scattered data without noise, in :attr:`observation_unit`."""
+        """(n, m) complex128, or float64 if the data are real: without noise, in :attr:`observation_unit`."""
         return self._source.read(self.splits, "observations")
 
     @functools.cached_property
@@ -134,13 +137,20 @@ class Dataset:
 
     @functools.cached_property
     def records(self) -> dict[str, np.ndarray]:
-        """What the solver said of each sample, (n,) each: residual, reciprocity, seconds, dofs."""
-        return {name: self._source.read(self.splits, name) for name in RECORDS}
+        """What the solver said of each sample, (n,) each.
+
+        ``residual`` of the systems that its ``method`` solved (a method that corrects its data to second order
+        stops at a residual of 1e-5), the ``error`` of the observations that this leaves by its own estimate,
+        ``reciprocity``, ``seconds``, ``dofs``.
+        """
+        records = {name: self._source.read(self.splits, name) for name in RECORDS}
+        return records | {"method": np.strings.decode(records["method"], "utf-8")}
 
     def observe(self, noise: float = 0.01, draw: int = 0) -> np.ndarray:
-        """The observations with noise, (n, m) complex128.
+        """The observations with noise, (n, m) complex128, or float64 if the data are real.
 
-        ``d + noise · r · (ξ₁ + iξ₂)/√2`` with standard normal ξ and r = :attr:`noise_reference`, so that
+        ``d + noise · r · (ξ₁ + iξ₂)/√2``, or ``d + noise · r · ξ₁`` if the data are real, with standard normal ξ
+        and r = :attr:`noise_reference`, so that
         ``noise`` is the RMS of the noise relative to that of the training data. ξ depends on the sample's own
         seed and on ``draw`` alone: data of several levels are paired, a new ``draw`` is a new realisation,
         and the noise of different splits is independent, even where they share their parameters.
@@ -151,11 +161,11 @@ class Dataset:
             raise DataError(f"draw: expected the number of a realisation, 0 or greater, given {draw!r}.")
         if noise == 0:
             return self.observations.copy()
-        scale = noise * self.noise_reference / np.sqrt(2)
+        scale = noise * self.noise_reference
         observed = np.empty_like(self.observations)
         for row, clean, seed in zip(observed, self.observations, self.seeds, strict=True):
             xi = seeds.noise_stream(int(seed), int(draw)).standard_normal((2, clean.size))
-            row[:] = clean + scale * (xi[0] + 1j * xi[1])
+            row[:] = clean + scale * ((xi[0] + 1j * xi[1]) / np.sqrt(2) if np.iscomplexobj(clean) else xi[0])
         return observed
 
     @property
@@ -215,7 +225,7 @@ class Dataset:
 
     @property
     def labels(self) -> Mapping[str, np.ndarray]:
-        """What each observation is: source and receiver number, (m,) each."""
+        """What each observation is, such as source and receiver number, (m,) each."""
         return {name: np.asarray(values) for name, values in self.manifest.observations.labels.items()}
 
     @property

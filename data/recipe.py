@@ -231,16 +231,17 @@ def _resolve(recipe: Recipe) -> Recipe:
 def _full_mesh(problem: Any, mesh: Mesh, where: str) -> Mesh:
     """The keyword arguments of ``problem.discretise``, checked by name, with its defaults filled in."""
     signature = inspect.signature(problem.discretise)
+    # What has no plain default (ranks, a solver's recipe) is a matter of the run and not of the mesh.
+    defaults = {
+        name: parameter.default
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.default, bool | int | float | str)
+    }
     for key in mesh:
-        if key not in signature.parameters:
-            raise DataError(f"{where}.{key}: unknown key; expected {choice(key, signature.parameters)}.")
-    try:
-        bound = signature.bind(**mesh)
-    except TypeError as error:
-        raise DataError(f"{where}: {error}.") from None
-    bound.apply_defaults()
+        if key not in defaults:
+            raise DataError(f"{where}.{key}: unknown key; expected {choice(key, defaults)}.")
     full = {}
-    for key, value in bound.arguments.items():
-        whole = type(value) is int and isinstance(signature.parameters[key].default, float)
+    for key, value in {**defaults, **mesh}.items():
+        whole = type(value) is int and isinstance(defaults[key], float)
         full[key] = float(value) if whole else value  # 0 and 0.0 are one mesh
     return full

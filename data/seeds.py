@@ -7,7 +7,8 @@ The law, with ``S(e, k)`` for ``numpy.random.SeedSequence(entropy=e, spawn_key=k
     its noise, realisation ``d``   xi ~ N(0, 1), drawn by PCG64 on S(s, (1, d))
 
 Hence a sample depends neither on how many samples are asked for, nor on the order, the process or the
-shard in which it is computed, and its parameters and its noise are independent. A split that repeats
+shard in which it is computed (but a mesh of many samples is solved by a faster path, equal to far below the
+error of the mesh and not to the bit), and its parameters and its noise are independent. A split that repeats
 the parameters of another (``same_parameters_as``) takes the parameters from that split's seeds and the
 noise from its own, so the pair differs in mesh and noise but not in truth.
 

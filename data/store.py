@@ -65,6 +65,7 @@ class Folder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.shards = self.path / schema.SHARDS
+        self.blocks = self.path / schema.BLOCKS
 
     # -- one writer -----------------------------------------------------------------------------------
 
@@ -126,7 +127,10 @@ class Folder:
             found = f"{path}: {problem}" if path else problem
         except ValueError as error:  # broken JSON or text
             found = str(error)
-        raise DataError(f"{file}: is damaged or of another version ({found}); restore it from a copy.")
+        raise DataError(
+            f"{file}: is damaged or of another version ({found}); restore it from a copy, or generate it again "
+            "into another folder."
+        )
 
     # -- shards ---------------------------------------------------------------------------------------
 
@@ -146,7 +150,7 @@ class Folder:
         buffer = io.BytesIO()
         with h5py.File(buffer, "w") as file:
             for array in schema.ARRAYS:
-                values = np.ascontiguousarray(arrays[array.name], dtype=array.dtype)
+                values = np.ascontiguousarray(array.cast(arrays[array.name]))
                 if found := schema.check(array, values, lengths):
                     raise ValueError(f"{shard.file}:/{array.name}: {found}")
                 item = file.create_dataset(array.name, data=values)

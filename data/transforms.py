@@ -156,6 +156,10 @@ class Standardise:
 
 
 def _checked(what: str, values: np.ndarray, dtype: type, width: int | None = None) -> np.ndarray:
+    if dtype is float and np.iscomplexobj(values):
+        raise DataError(
+            f"{what}: are complex, expected real numbers; give realify(...) of them and complexify the results."
+        )
     values = np.asarray(values, dtype=dtype)
     if values.ndim != 2 or not len(values):
         raise DataError(

@@ -5,7 +5,7 @@ imported by the first `problem.discretise(...)`.
 """
 
 from maxwell.errors import AccuracyError, MaxwellError
-from maxwell.forward import ForwardMap, LinearForwardMap, Response
+from maxwell.forward import ForwardMap, LinearForwardMap, Response, SlowPathWarning
 from maxwell.parametrisations import Balls, Dipoles, MagneticCells, Parameter, Parametrisation, Voxels
 from maxwell.priors import (
     BallPrior,
@@ -45,6 +45,7 @@ __all__ = [
     "Parametrisation",
     "Prior",
     "Response",
+    "SlowPathWarning",
     "Voxels",
     "problem_from",
 ]

@@ -2,8 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+
+class SlowPathWarning(UserWarning):
+    """A sample lies outside what the prepared fast path covers, and was solved by refactorising."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +18,8 @@ class Response:
     observation (m,) : complex data in SI.
     info : how it was had. Keys: `dofs`, `residual` (relative, of the linear solves), `reciprocity`
         (max |D − Dᵀ| / max |D| of the data matrix), `solves` (right-hand sides), `iterations` (0 for exact
-        factors), `seconds`, `memory` (MB that it took), `method` (solver and path), `why` (it was taken).
+        factors), `seconds`, `memory` (MB that it took), `method` (solver and path), `why` (it was taken);
+        `error` (estimated, of the data, relative), where the method stops short of rounding error.
     """
 
     observation: np.ndarray
@@ -46,6 +52,20 @@ class ForwardMap(ABC):
     def __call__(self, theta) -> np.ndarray:
         """F(θ): (p,) → (m,) complex128."""
         return self.solve(theta).observation
+
+    def pays_to_prepare(self, samples: int) -> bool:
+        """Whether so many samples are worth a call of `prepare`: never, for a map that has no faster path.
+
+        Depends on the discretisation and on `samples` alone, so that it is answered alike everywhere.
+        """
+        return False
+
+    def prepare(self, cache: Path | str | None = None) -> dict:
+        """Compute once what makes every later sample cheap, and say how; nothing where there is no faster path.
+
+        cache : a folder where the result is kept for other processes and runs; None for this process's memory.
+        """
+        return {}
 
     def batch(self, thetas) -> np.ndarray:
         """F of each row: (n, p) → (n, m) complex128."""

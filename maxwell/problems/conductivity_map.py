@@ -13,7 +13,7 @@ from maxwell import memory, meshes, resolution
 from maxwell.errors import MaxwellError
 from maxwell.fem import CellTables, NedelecSpace
 from maxwell.fenicsx import MPI
-from maxwell.forward import ForwardMap, Response
+from maxwell.forward import ForwardMap, Response, SlowPathWarning
 from maxwell.paths import Answer, Background, Change, CondensedExterior, LowRankUpdate, Refactorise
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.products import MassProducts
@@ -25,10 +25,6 @@ PRODUCTS = 2**30
 
 LEAST_SAMPLES, SAMPLES_PER_COLUMN = 32, 0.01
 """`batch` prepares a fast path for this many samples, and this many for each right-hand side it takes."""
-
-
-class SlowPathWarning(UserWarning):
-    """A sample lies outside what the prepared fast path covers, and was solved by refactorising."""
 
 
 @dataclass(frozen=True)
@@ -285,6 +281,9 @@ class ConductivityMap(ForwardMap):
             "iterations": sum(answer.info["iterations"] for answer in answers),
             "seconds": time.perf_counter() - began,
         }
+        errors = [answer.info["error"] for answer in answers if "error" in answer.info]
+        if errors:
+            info["error"] = max(errors)
         return _Solved(anomaly, answers, np.concatenate([part.T.ravel() for part in parts]), info)
 
     def _update(self, anomaly: _Anomaly) -> np.ndarray:

@@ -40,13 +40,16 @@ def test_samples_do_not_depend_on_how_many_are_asked_for(recipe_file, dataset, t
 def test_progress_counts_to_the_end_and_a_finished_data_set_is_left_alone(recipe_file, dataset, tmp_path):
     folder, seen = tmp_path / "watched", []
     data.generate(recipe_file, folder, 1, progress=seen.append)
-    assert [event.stage for event in seen[:2]] == ["prepare", "solve"]
+    stages = [event.stage for event in seen]
+    assert (stages[0], stages[-1]) == ("prepare", "solve")
+    assert stages == sorted(stages)  # prepared, with a sign of life now and then, and only then solved
     assert [event.done for event in seen] == sorted(event.done for event in seen)
     assert (seen[0].done, seen[-1].done, seen[-1].left) == (0, 24, 0)
     (folder / "shards" / "train-00002.h5").unlink()
     before, seen = digests(folder), []
     data.generate(recipe_file, folder, 1, progress=seen.append)
-    assert [(event.done, event.kept) for event in seen] == [(20, 20), (20, 20), (24, 20)]
+    solved = [event for event in seen if event.stage == "solve"]
+    assert [(event.done, event.kept) for event in solved] == [(20, 20), (24, 20)]
     assert before.items() <= digests(folder).items()
     before, seen = digests(folder), []
     data.generate(recipe_file, folder, 1, overrides={"store.shard": 5}, progress=seen.append)
@@ -213,7 +216,7 @@ def test_a_folder_without_a_shard_belongs_to_no_recipe(recipe_file, dataset, tmp
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ({"mesh.cells": "six"}, r'mesh {"cells":"six",.*cannot be discretised: .*cells'),
+        ({"mesh.cells": "six"}, r'mesh {.*"cells":"six",.*cannot be discretised: .*cells'),
         (
             {
                 "problem.parametrisation": {"count": 9},

@@ -114,3 +114,17 @@ def test_mistakes_are_told_in_one_sentence():
         with pytest.raises(DataError, match=sentence) as caught:
             act()
         assert "\n" not in str(caught.value)
+
+
+def test_complex_parameters_go_through_realify_and_are_not_halved_silently():
+    theta = complex_data(0, 20, 3)
+    with pytest.raises(DataError, match=r"parameters: are complex, expected real numbers; give realify"):
+        Standardise.fit(theta)
+    scale = Standardise.fit(realify(theta))
+    np.testing.assert_allclose(complexify(scale.inverse(scale(realify(theta)))), theta)
+
+
+def test_real_observations_compress_as_complex_ones_without_imaginary_part():
+    d = complex_data(1, 30, 4).real
+    compress = Compression.fit(d, components=4)
+    np.testing.assert_allclose(compress.inverse(compress(d)), d, atol=1e-9)
