@@ -29,7 +29,7 @@ from data.recipe import Recipe, canonical
 from data.store import Folder, Shard, shards_of
 
 _LOOK_AHEAD = 2  # shards a worker that are submitted and not yet written: bounds the memory
-_HEARTBEAT = 5.0  # seconds between signs of life while a mesh is prepared
+_HEARTBEAT = 10.0  # seconds between signs of life while a mesh is prepared
 
 
 def generate(
@@ -45,11 +45,11 @@ def generate(
     recipe: a TOML file, the name of a recipe that comes with the package, or a :class:`Recipe`.
     workers: processes; by default one for each core that may be used.
     overrides: config path -> value, such as ``{"splits.train.samples": 20}``; for a file or name only.
-    progress: called with a :class:`Progress` at the start and every few seconds of preparation, after each
+    progress: called with a :class:`Progress` at the start and every ten seconds of preparation, after each
         shard and at the end.
 
     Cost: a mesh of enough samples (32 or more) is prepared once, at the cost of some samples, and its blocks are
-    kept in ``out/blocks`` (up to some hundred MB, shared by the workers); then one solve a sample. In each worker
+    kept in ``out/blocks`` (up to a GB, shared by the workers); then one solve a sample. In each worker
     the memory of one or two discretisations; here that of a few shards. Finished shards survive Ctrl-C, a kill, a
     full disk and a failed sample.
 
@@ -178,7 +178,7 @@ def _prepare(
     """Build each mesh's forward map once in the first worker: kernels are compiled and blocks computed for all.
 
     (Several processes that compile at once run into the short patience of the kernel cache's lock.)
-    ``alive`` is called at the start and then every few seconds. Returns the shards in the order to compute
+    ``alive`` is called at the start and then every ten seconds. Returns the shards in the order to compute
     them: mesh by mesh, the finest first, so that workers keep their forward maps and no long task is left
     for the end.
     """

@@ -1,6 +1,12 @@
 """Every problem through the pipeline: what is stored is what its forward map says of the recipe's seeds."""
 
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -105,10 +111,27 @@ def test_the_bits_depend_neither_on_the_workers_nor_on_blocks_that_were_there(pr
     assert data.open(folder).digest() == prepared.digest()
     (folder / "shards" / "train-00003.h5").unlink()  # four samples alone would not be worth the preparation
     assert generate(folder, BALL, MANY, cells=3, degree=1).digest() == prepared.digest()
-    block = next((folder / "blocks").rglob("green.npy"))
-    block.write_bytes(block.read_bytes()[:-100])  # as after a kill: noticed, computed again
-    (folder / "shards" / "train-00003.h5").unlink()
-    assert generate(folder, BALL, MANY, cells=3, degree=1).digest() == prepared.digest()
+
+
+KILLED = """
+import json, sys
+import data
+data.generate(data.recipe.parse(json.loads(sys.argv[1])), sys.argv[2], 2)
+"""
+
+
+def test_killed_while_it_prepares_a_generation_continues_and_ends_the_same(prepared, tmp_path):
+    out = tmp_path / "killed"
+    text = json.dumps(recipe(BALL, MANY, cells=3, degree=1))
+    process = subprocess.Popen([sys.executable, "-c", KILLED, text, str(out)], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("blocks/*/*.npy")):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert generate(out, BALL, MANY, cells=3, degree=1).digest() == prepared.digest()
+    assert list(out.glob("blocks/*/manifest.json"))
 
 
 def test_a_sample_that_leaves_the_region_is_solved_the_slow_way_and_told_in_its_record(tmp_path, capfd):
