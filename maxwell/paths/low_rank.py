@@ -43,16 +43,17 @@ import scipy.sparse as sp
 from maxwell.errors import AccuracyError
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
+from maxwell.paths.least_squares import BlockLeastSquares, leading
 from maxwell.paths.potentials import potentials
 from maxwell.solvers import SymmetricSolver
 
 COLUMNS = 256
 """Right-hand sides solved as one block while the region's block is computed."""
 
-DATA_ERROR = 1e-9
+DATA_ERROR = 2e-9
 """Largest estimated relative error of the data that is handed on."""
 
-FIELD_RESIDUAL = {False: 2e-5, True: 1e-9}
+FIELD_RESIDUAL = {False: 3e-5, True: 1e-9}
 """Relative residual at which the Krylov method stops, by whether fields themselves are asked for."""
 
 DOUBLE = 2500
@@ -154,6 +155,7 @@ class LowRankUpdate:
             exact.rounded(real),
             _summed_blocks(node_index, index, loads.astype(real), (v, n)),
             _cut(self._green, rows, lower=True),
+            n == len(self._incident),
             added,
             1j / self._scale,
         )
@@ -163,9 +165,9 @@ class LowRankUpdate:
         x0 = system.incident
         start = system.precondition(x0.astype(system.dtype))
         size = np.linalg.norm(start)
-        space = _Space(start)
+        space = BlockLeastSquares(start)
         for _ in range(MOST_BLOCKS):
-            basis = _leading(space.residual, 0.5 * goal * size)
+            basis = leading(space.residual, 0.5 * goal * size)
             induced = system.induce(basis)
             space.add(basis, induced, basis + system.precondition(induced))
             if np.linalg.norm(space.residual) > goal * size:
@@ -174,7 +176,7 @@ class LowRankUpdate:
             changed = system.exact.change(fields)
             left = x0 - fields - induced - system.factor * system.exact.quasi_static(changed)
             contracted = x0.T @ changed + changed.T @ left
-            error = np.linalg.norm(left.T @ system.exact.change(left)) / (np.linalg.norm(contracted) or 1.0)
+            error = system.weight(left) / (np.linalg.norm(contracted) or 1.0)
             if error <= DATA_ERROR:
                 break
             goal /= 4
@@ -192,53 +194,6 @@ class LowRankUpdate:
         }
         residual = float(np.linalg.norm(left) / np.linalg.norm(x0))
         return Answer(fields, system.index, contracted, residual, info)
-
-
-class _Space:
-    """Least squares ‖start − Σ_j W_j y_j‖ over blocks W_j (n, k_j), by normal equations.
-
-    The W_j are nearly orthonormal, so these are well conditioned.  With every W_j come a block of directions
-    V_j, and iG_sΔV_j, whose combinations are wanted.
-    """
-
-    def __init__(self, start):
-        self._start, self._directions, self._induced, self._images = start, [], [], []
-        self._normal = np.empty((0, 0), complex)
-        self._right = np.empty((0, start.shape[1]), complex)
-        self.residual = start
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks there are."""
-        return len(self._images)
-
-    def add(self, direction, induced, image):
-        """Take one more block and solve again."""
-        self._directions.append(direction)
-        self._induced.append(induced)
-        self._images.append(image)
-        adjoint = image.conj().T
-        lower = np.concatenate([adjoint @ other for other in self._images], axis=1)
-        known, new = len(self._normal), len(lower)
-        normal = np.empty((known + new, known + new), complex)
-        normal[:known, :known] = self._normal
-        normal[known:] = lower
-        normal[:known, known:] = lower[:, :known].conj().T
-        self._normal = normal
-        self._right = np.concatenate([self._right, adjoint @ self._start])
-        _, weights, fault = scipy.linalg.lapack.zposv(normal, self._right)
-        if fault:
-            raise AccuracyError("The low-rank update broke down: its directions have become dependent.")
-        self._weights = weights.astype(self._start.dtype)
-        self.residual = self._start - self._combined(self._images)
-
-    def solution(self):
-        """Combinations of the directions and of iG_sΔV, in double precision."""
-        return [self._combined(part).astype(complex) for part in (self._directions, self._induced)]
-
-    def _combined(self, part):
-        ends = np.cumsum([0] + [block.shape[1] for block in part])
-        return sum(block @ self._weights[a:b] for block, a, b in zip(part, ends[:-1], ends[1:], strict=True))
 
 
 @dataclass(frozen=True)
@@ -267,14 +222,15 @@ class _Operators:
 class _System:
     """A sample's equation: exact operators for what is handed on, rounded ones for the Krylov method.
 
-    load : TᵀΔ (v, n).  green : G_s (n, n).  added : TᵀΔT (v, v).  factor : i/s_0.
+    load : TᵀΔ (v, n).  green : G_s (n, n), its lower triangle alone unless `whole`.  added : TᵀΔT (v, v).
+    factor : i/s_0.
     """
 
-    def __init__(self, index, incident, exact, rounded, load, green, added, factor):
+    def __init__(self, index, incident, exact, rounded, load, green, whole, added, factor):
         self.index, self.incident, self.exact, self._rounded = index, incident, exact, rounded
         self.factor = factor
         self.dtype = np.result_type(rounded.potential.dtype, np.complex64)
-        self._load, self._green, self._factor = load, green, self.dtype.type(factor)
+        self._load, self._green, self._whole, self._factor = load, green, whole, self.dtype.type(factor)
         static = self._factor * (rounded.potential @ added)
         static.ravel()[:: len(static) + 1] += 1
         single = self.dtype == np.complex64
@@ -282,16 +238,22 @@ class _System:
         factorise, self._substitute = (
             (lapack.cgetrf, lapack.cgetrs) if single else (lapack.zgetrf, lapack.zgetrs)
         )
-        self._factors = factorise(static.T, overwrite_a=True)[
-            :2
-        ]  # of the transpose, which is Fortran-ordered
+        # Of the transpose, which is Fortran-ordered; `precondition` solves with its transpose.
+        self._factors = factorise(static.T, overwrite_a=True)[:2]
+
+    def weight(self, left):
+        """‖RᵀΔR‖ for a residual R, as an estimate needs it."""
+        rounded = left.astype(self.dtype)
+        return np.linalg.norm(rounded.T @ self._rounded.change(rounded))
 
     def induce(self, x):
         """iG_sΔx, the product with G_s in its own precision."""
         changed = self._rounded.change(x).astype(self._green.dtype, copy=False)
+        if self._whole:
+            return self.dtype.type(1j) * (self._green @ changed).astype(self.dtype, copy=False)
         single = self._green.dtype == np.complex64
         multiply = scipy.linalg.blas.csymm if single else scipy.linalg.blas.zsymm
-        # The transpose, which is Fortran-ordered, holds its upper triangle.
+        # Of the lower triangle in C order, which is the upper one of the transpose in Fortran's.
         return multiply(1j, self._green.T, changed, lower=0).astype(self.dtype, copy=False)
 
     def precondition(self, x):
@@ -387,12 +349,3 @@ def _rows(matrix, rows, columns):
     place = np.empty(matrix.shape[1], dtype=np.int32)
     place[columns] = np.arange(len(columns), dtype=np.int32)
     return sp.csr_array((cut.data, place[cut.indices], cut.indptr), shape=(len(rows), len(columns)))
-
-
-def _leading(residual, tolerance):
-    """Orthonormal basis of the columns of (n, k), less the directions that together are below the tolerance."""
-    squares, mixing, _ = scipy.linalg.lapack.zheevd((residual.conj().T @ residual).astype(complex))
-    squares = np.maximum(squares, np.finfo(float).tiny)
-    keep = np.cumsum(squares) > tolerance**2
-    keep[-1] = True
-    return residual @ np.ascontiguousarray(mixing[:, keep] / np.sqrt(squares[keep])).astype(residual.dtype)

@@ -1,0 +1,62 @@
+"""Least squares over a space that grows by blocks: the small dense part of a block Krylov method."""
+
+import numpy as np
+import scipy.linalg
+
+from maxwell.errors import AccuracyError
+
+
+class BlockLeastSquares:
+    """Least squares ‖start − Σ_j W_j y_j‖ over blocks W_j (n, k_j), by normal equations.
+
+    The W_j are nearly orthonormal, so these are well conditioned.  With every W_j come a block of directions
+    V_j, and iG_sΔV_j, whose combinations are wanted.
+    """
+
+    def __init__(self, start):
+        self._start, self._directions, self._induced, self._images = start, [], [], []
+        self._normal = np.empty((0, 0), complex)
+        self._right = np.empty((0, start.shape[1]), complex)
+        self.residual = start
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return len(self._images)
+
+    def add(self, direction, induced, image):
+        """Take one more block and solve again."""
+        self._directions.append(direction)
+        self._induced.append(induced)
+        self._images.append(image)
+        adjoint = image.conj().T
+        lower = np.concatenate([adjoint @ other for other in self._images], axis=1)
+        known, new = len(self._normal), len(lower)
+        normal = np.empty((known + new, known + new), complex)
+        normal[:known, :known] = self._normal
+        normal[known:] = lower
+        normal[:known, known:] = lower[:, :known].conj().T
+        self._normal = normal
+        self._right = np.concatenate([self._right, adjoint @ self._start])
+        _, weights, fault = scipy.linalg.lapack.zposv(normal, self._right)
+        if fault:
+            raise AccuracyError("The low-rank update broke down: its directions have become dependent.")
+        self._weights = weights.astype(self._start.dtype)
+        self.residual = self._start - self._combined(self._images)
+
+    def solution(self):
+        """Combinations of the directions and of iG_sΔV, in double precision."""
+        return [self._combined(part).astype(complex) for part in (self._directions, self._induced)]
+
+    def _combined(self, part):
+        ends = np.cumsum([0] + [block.shape[1] for block in part])
+        return sum(block @ self._weights[a:b] for block, a, b in zip(part, ends[:-1], ends[1:], strict=True))
+
+
+def leading(residual, tolerance):
+    """Orthonormal basis of the columns of (n, k), less the directions that together are below the tolerance."""
+    squares, mixing, _ = scipy.linalg.lapack.zheevd((residual.conj().T @ residual).astype(complex))
+    squares = np.maximum(squares, np.finfo(float).tiny)
+    keep = np.cumsum(squares) > tolerance**2
+    keep[-1] = True
+    return residual @ np.ascontiguousarray(mixing[:, keep] / np.sqrt(squares[keep])).astype(residual.dtype)
