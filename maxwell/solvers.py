@@ -26,6 +26,9 @@ TOLERANCE = 1e-9
 ITERATED = 1e-11
 """Relative residual at which the iteration of a column stops."""
 
+INVERSE_COLUMNS = 128
+"""Columns of an inverse that are computed at once; more gain nothing and take memory."""
+
 MOST_ITERATIONS = 100
 """An approximate factor that needs more steps than this is no preconditioner."""
 
@@ -130,12 +133,50 @@ class SymmetricSolver:
         solution = self._apply(rhs) if exact else self._iterate(rhs)
         left, size = self._norms(np.stack([self._residual(rhs, solution), rhs]).reshape(2, -1).T)
         residual = float(left / size) if size else float(left)
+        self._accept(residual)
+        return solution, residual
+
+    @staticmethod
+    def _accept(residual):
         if not residual <= TOLERANCE:
             raise AccuracyError(
                 f"The solver left a relative residual of {residual:.1e}; expected at most "
                 f"{TOLERANCE:.0e}: the system is singular or badly scaled; check frequency and background."
             )
-        return solution, residual
+
+    def inverse(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """A⁻¹[rows][:, columns], (len(rows), len(columns)) complex128; exact factors on one process.
+
+        Unit right-hand sides are kept sparse, which MUMPS's forward elimination uses: a third of the time of
+        `solve`.  Columns go in blocks of `INVERSE_COLUMNS`; the first block's residual is checked as in `solve`.
+        """
+        if not isinstance(self.recipe, Exact):
+            raise MaxwellError(
+                f"Columns of the inverse were asked of {self.recipe!r}; expected Exact() factors: take fewer "
+                "cells, or refactorise for every sample."
+            )
+        n = self.mat.getSize()[0]
+        out = np.empty((len(rows), len(columns)), dtype=PETSc.ScalarType)
+        for first in range(0, len(columns), INVERSE_COLUMNS):
+            chosen = columns[first : first + INVERSE_COLUMNS].astype(PETSc.IntType)
+            starts = np.arange(len(chosen) + 1, dtype=PETSc.IntType)
+            units = PETSc.Mat().createAIJ(
+                (len(chosen), n),
+                csr=(starts, chosen, np.ones(len(chosen), PETSc.ScalarType)),
+                comm=PETSc.COMM_SELF,
+            )
+            rhs = PETSc.Mat().createTranspose(units)
+            solution = self._dense(np.zeros((n, len(chosen)), PETSc.ScalarType, order="F"))
+            self._ksp.getPC().getFactorMatrix().matSolve(rhs, solution)
+            values = solution.getDenseArray()
+            out[:, first : first + len(chosen)] = values[rows]
+            if not first:
+                left = self._times(values)
+                left[chosen, np.arange(len(chosen))] -= 1
+                self._accept(float(np.linalg.norm(left) / np.sqrt(len(chosen))))
+            for matrix in (rhs, units, solution):
+                matrix.destroy()
+        return out
 
     def close(self) -> None:
         """Free the factors now (PETSc frees them late when left to Python)."""

@@ -47,8 +47,8 @@ from maxwell.paths.least_squares import BlockLeastSquares, leading
 from maxwell.paths.potentials import potentials
 from maxwell.solvers import SymmetricSolver
 
-COLUMNS = 256
-"""Right-hand sides solved as one block while the region's block is computed."""
+ROWS = 512
+"""Rows of Green's block that are computed and written at once."""
 
 DATA_ERROR = 2e-9
 """Largest estimated relative error of the data that is handed on."""
@@ -279,29 +279,18 @@ def _potential(stiffness, nodes):
     free = np.setdiff1d(np.arange(stiffness.shape[0]), outside)
     solver = SymmetricSolver(sp.csr_array(stiffness[free][:, free]).astype(complex))
     place = np.searchsorted(free, nodes)
-    columns = [solver.solve(_unit(len(free), p))[0][place].real for p in _chunks(place)]
+    inverse = solver.inverse(place, place).real
     solver.close()
-    return np.concatenate(columns, axis=1)
+    return inverse
 
 
 def _green(background, dofs, gradient, potential, scale, out):
     """G − T L Tᵀ/s_0 on the region, written row by row (it is symmetric)."""
-    smooth = gradient @ potential  # T L, (N, v)
+    smooth = np.ascontiguousarray((gradient @ potential).T)  # L Tᵀ, (v, N)
     solver = background.restore()
-    for first, chunk in zip(range(0, len(dofs), COLUMNS), _chunks(dofs), strict=True):
-        solution = solver.solve(_unit(background.space.dofs, chunk))[0][dofs]
-        rows = slice(first, first + len(chunk))
-        out[rows] = (solution - (gradient[rows] @ smooth.T).T / scale).T
-
-
-def _chunks(places):
-    return [places[first : first + COLUMNS] for first in range(0, len(places), COLUMNS)]
-
-
-def _unit(size, places):
-    columns = np.zeros((size, len(places)), dtype=complex, order="F")
-    columns[places, np.arange(len(places))] = 1
-    return columns
+    for first in range(0, len(dofs), ROWS):
+        rows = slice(first, first + ROWS)
+        out[rows] = solver.inverse(dofs, dofs[rows]).T - (gradient[rows] @ smooth) / scale
 
 
 def _compressed(numbers, size):

@@ -23,7 +23,7 @@ from maxwell.solvers import BlockLowRank, Exact, refuse_hopeless, summed
 PRODUCTS = 2**30
 """Largest size in bytes of the tabulated products of a prepared map; above it they are formed for each sample."""
 
-LEAST_SAMPLES, SAMPLES_PER_COLUMN = 32, 0.01
+LEAST_SAMPLES, SAMPLES_PER_COLUMN = 32, 0.005
 """`batch` prepares a fast path for this many samples, and this many for each right-hand side it takes."""
 
 
