@@ -95,6 +95,7 @@ def _facts(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Var
                 "samples": len(dataset.split(name)),
                 "mesh": ", ".join(f"{k} {v}" for k, v in dataset.split(name).mesh.items()),
                 "dofs": int(records[name]["dofs"][0]),
+                "error": f"{records[name]['error'].max():.0e}",
                 "residual": f"{records[name]['residual'].max():.0e}",
                 "reciprocity": f"{records[name]['reciprocity'].max():.0e}",
                 "seconds": f"{np.median(records[name]['seconds']):.2f}",

@@ -17,7 +17,11 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file, or demo, conductivity, two_balls")
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="a TOML file, or demo, conductivity, two_balls, voxels, cauchy, magnetisation",
+    )
     parser.add_argument("out", metavar="OUT", help="folder of the data set")
     parser.add_argument("--workers", type=int, help="worker processes (default: one for each core)")
     parser.add_argument(
@@ -62,7 +66,7 @@ def generate(recipe, out, workers):
 
         def watch(event):
             if event.stage == "prepare":
-                progress.start(event.done, "building meshes and compiling kernels")
+                progress.start(event.done, "building meshes, compiling kernels and preparing fast paths")
             elif event.seconds == 0.0:
                 progress.start(event.done)
             else:

@@ -213,7 +213,7 @@ def test_both_parametrisations_measure_the_same_magnetisation(forward):
         (maxwell.MagneticCells(2, 3, 4), lambda rng: rng.standard_normal(72)),
         (maxwell.Dipoles(2, radius=0.2), lambda rng: rng.uniform(-0.25, 0.25, 12)),
     ],
-    ids=str,
+    ids=["cells", "dipoles"],
 )
 def test_parametrisations_have_the_derivative_they_claim(member, draw):
     rng = np.random.default_rng(4)

@@ -98,7 +98,7 @@ def test_no_contrast_gives_no_data_and_still_a_derivative():
         (maxwell.Voxels(2, 2, 2), np.array([0.0, 1, 0, 0, -1, 0, 0, 0.5])),
         (maxwell.Balls(2), np.array([*PAIR[:4], 0.0, *PAIR[5:]])),
     ],
-    ids=str,
+    ids=["voxels", "balls"],
 )
 def test_jacobian_of_a_component_without_contrast_is_right(parametrisation, theta):
     forward = maxwell.Conductivity(parametrisation=parametrisation).discretise(cells=4, degree=1)
