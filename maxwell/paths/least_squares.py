@@ -40,7 +40,7 @@ class BlockLeastSquares:
         self._right = np.concatenate([self._right, adjoint @ self._start])
         _, weights, fault = scipy.linalg.lapack.zposv(normal, self._right)
         if fault:
-            raise AccuracyError("The low-rank update broke down: its directions have become dependent.")
+            raise AccuracyError("the directions of the least squares have become dependent")
         self._weights = weights.astype(self._start.dtype)
         self.residual = self._start - self._combined(self._images)
 

@@ -182,8 +182,7 @@ class LowRankUpdate:
             goal /= 4
         else:
             raise AccuracyError(
-                f"The low-rank update has not converged after {MOST_BLOCKS} blocks; expected two to four: take "
-                "forward.refactorising for this sample."
+                f"the low-rank update has not converged after {MOST_BLOCKS} blocks, where two to four are usual"
             )
         info = {
             "method": "low-rank update",

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from maxwell import memory, meshes, resolution
-from maxwell.errors import MaxwellError
+from maxwell.errors import AccuracyError, MaxwellError
 from maxwell.fem import CellTables, NedelecSpace
 from maxwell.fenicsx import MPI
 from maxwell.forward import ForwardMap, Response, SlowPathWarning
@@ -202,7 +202,10 @@ class ConductivityMap(ForwardMap):
     def batch(self, thetas) -> np.ndarray:
         """F of each row: (n, p) → (n, m) complex128; prepares a fast path in memory when n makes it worth while."""
         if not self.prepared and self.pays_to_prepare(len(thetas)):
-            self.prepare()
+            try:
+                self.prepare()
+            except MaxwellError as error:  # no room: slower, and nothing else
+                warnings.warn(f"No fast path: {error}", SlowPathWarning, stacklevel=2)
         return super().batch(thetas)
 
     def solve(self, theta) -> Response:
@@ -252,18 +255,8 @@ class ConductivityMap(ForwardMap):
         theta = self.problem.parametrisation.check(theta)
         anomaly = self._anomaly(theta, wide=accurate)
         blocks = self._update(anomaly)
-        paths = self._fast if self._fast and anomaly.cells is not None else self._slow
-        if self._fast and paths is self._slow:
-            warnings.warn(
-                f"theta {theta.tolist()} reaches outside the region of interest "
-                f"{self.problem.region.tolist()} m, where samples are solved by refactorising.",
-                SlowPathWarning,
-                stacklevel=4,
-            )
-        answers = [
-            path.solve(self._change(background, anomaly, blocks), accurate=accurate)
-            for path, background in zip(paths, self._backgrounds, strict=True)
-        ]
+        changes = [self._change(background, anomaly, blocks) for background in self._backgrounds]
+        answers = self._answers(theta, changes, accurate)
         parts = [
             -1j * background.scaling.current * answer.contracted  # (receiver, source)
             for background, answer in zip(self._backgrounds, answers, strict=True)
@@ -285,6 +278,28 @@ class ConductivityMap(ForwardMap):
         if errors:
             info["error"] = max(errors)
         return _Solved(anomaly, answers, np.concatenate([part.T.ravel() for part in parts]), info)
+
+    def _answers(self, theta, changes, accurate) -> list[Answer]:
+        """Fields by the prepared path where it serves, else by refactorising."""
+
+        def along(paths):
+            return [
+                path.solve(change, accurate=accurate) for path, change in zip(paths, changes, strict=True)
+            ]
+
+        if not self._fast:
+            return along(self._slow)
+        region = self.problem.region.tolist()
+        reason = f"reaches outside the region of interest {region} m"
+        if changes[0].cells is not None:
+            try:
+                return along(self._fast)
+            except AccuracyError as error:
+                reason = f"is beyond the prepared path ({error})"
+        warnings.warn(
+            f"theta {theta.tolist()} {reason}: solved by refactorising.", SlowPathWarning, stacklevel=5
+        )
+        return along(self._slow)
 
     def _update(self, anomaly: _Anomaly) -> np.ndarray:
         """∫ (σ̂ − σ̂_0) φ_i·φ_j on each changed cell: (c, f, f) real."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import maxwell
-from maxwell import checks
-from maxwell.paths import CondensedExterior, LowRankUpdate
+from maxwell import checks, memory
+from maxwell.paths import CondensedExterior, LowRankUpdate, low_rank
 from maxwell.paths.blocks import Blocks, StaleBlocksWarning
 from maxwell.problems import conductivity_map
 from maxwell.problems.conductivity_map import SlowPathWarning
@@ -114,6 +114,23 @@ def test_a_ball_outside_the_region_is_solved_slowly_with_a_notice():
         response = forward.solve(theta)
     assert response.info["method"].startswith("refactorise")
     assert np.array_equal(response.observation, expected)
+
+
+def test_an_update_that_does_not_converge_is_solved_slowly_with_a_notice(monkeypatch):
+    forward = maxwell.Conductivity().discretise(cells=3, degree=1)
+    expected = forward(STRONG)
+    forward.prepare()
+    monkeypatch.setattr(low_rank, "MOST_BLOCKS", 1)
+    with pytest.warns(SlowPathWarning, match=r"not converged after 1 blocks.*solved by refactorising"):
+        assert distance(forward(STRONG), expected) < 1e-12
+
+
+def test_batch_without_room_for_a_fast_path_is_slow_with_a_notice(monkeypatch):
+    forward = maxwell.Conductivity().discretise(cells=3, degree=1)
+    monkeypatch.setattr(conductivity_map, "LEAST_SAMPLES", 1)
+    monkeypatch.setattr(memory, "available", lambda: 1000.0)
+    with pytest.warns(SlowPathWarning, match="No fast path.*GiB"):
+        assert forward.batch(STRONG[None]).shape == (1, 1024)
 
 
 def test_batch_prepares_when_it_pays_and_gives_the_same(monkeypatch):
