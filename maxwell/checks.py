@@ -10,8 +10,9 @@ from maxwell.units import VACUUM_IMPEDANCE
 
 
 def reciprocity(matrix: np.ndarray) -> float:
-    """max |D − Dᵀ| / max |D| of a source × receiver matrix whose sources and receivers are the same."""
-    return float(np.abs(matrix - matrix.T).max() / np.abs(matrix).max())
+    """max |D − Dᵀ| / max |D| of a source × receiver matrix whose sources and receivers are the same; 0 of D = 0."""
+    size = np.abs(matrix).max()
+    return float(np.abs(matrix - matrix.T).max() / size) if size else 0.0
 
 
 def energy_balance(forward, theta) -> float:
@@ -75,9 +76,11 @@ def jacobian_differences(forward: ForwardMap, theta, step: float = 1e-4) -> np.n
 
     The quotient itself is wrong by O(step⁴) plus round-off over step, and by the kinks of higher
     derivatives (a ball's edge is C²): about 1e-6 is as good as it gets.
+    Complex unknowns are stepped along the real axis alone: F is holomorphic in them (for `Cauchy` linear), and
+    its derivative along i is i times the one along 1.
     Cost: one linearisation and 4p solves.
     """
-    theta = np.asarray(theta, dtype=float)
+    theta = _numbers(theta)
     jacobian = forward.jacobian(theta)
     errors = np.empty(len(theta))
     for k, e in enumerate(np.eye(len(theta)) * step):
@@ -90,10 +93,13 @@ def jacobian_differences(forward: ForwardMap, theta, step: float = 1e-4) -> np.n
 
 
 def taylor_remainders(forward: ForwardMap, theta, direction, steps) -> np.ndarray:
-    """‖F(θ + h v) − F(θ) − h J(θ)v‖ for each h in steps: (len(steps),); falls like h² when J is right."""
+    """‖F(θ + h v) − F(θ) − h J(θ)v‖ for each h in steps: (len(steps),); falls like h² when J is right.
+
+    θ and v (p,) are complex if the unknowns are.  Of a linear map it is round-off, whatever h.
+    """
+    theta, direction = _numbers(theta), _numbers(direction)
     value, jacobian = forward.linearise(theta)
-    slope = jacobian @ np.asarray(direction)
-    theta, direction = np.asarray(theta, dtype=float), np.asarray(direction, dtype=float)
+    slope = jacobian @ direction
     return np.array([np.linalg.norm(forward(theta + h * direction) - value - h * slope) for h in steps])
 
 
@@ -111,3 +117,9 @@ def solvability(gradient, loads) -> float:
     gradient (dofs, nodes) : discrete gradients G, sparse.  loads (dofs, k) : right-hand sides, dense or sparse.
     """
     return float(abs(gradient.T @ loads).max() / (abs(gradient).T @ abs(loads)).max())
+
+
+def _numbers(values) -> np.ndarray:
+    """values as float64, or as complex128 if they are complex."""
+    values = np.asarray(values)
+    return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64)

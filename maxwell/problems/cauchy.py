@@ -113,8 +113,8 @@ class Cauchy:
         cell : "tetrahedron" (6 to a brick) or "hexahedron".
 
         One factorisation and 2·modes right-hand sides: 4 s at 35,772 unknowns.
-        Raises MaxwellError for sizes that make no sense, and for a mesh that does not resolve the highest
-        mode, the wavelength or the skin depth.
+        Raises MaxwellError for sizes that make no sense or do not fit into memory, and for a mesh that does
+        not resolve the highest mode, the wavelength or the skin depth.
         """
         from maxwell.problems.cauchy_map import CauchyMap  # imports DOLFINx
 

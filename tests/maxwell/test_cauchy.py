@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_parametrisations import PriorContract
 
 import maxwell
+from maxwell import checks, memory
 from maxwell.fenicsx import PETSc, fem, ufl
 from maxwell.reference.cauchy import FaceModes, Waveguide
 from maxwell.units import VACUUM_IMPEDANCE
@@ -97,10 +98,21 @@ def test_the_field_at_points_is_that_of_the_closed_form(forward):
 
 def test_reciprocity_and_residual_are_at_rounding_level(forward):
     trace = forward.trace
-    assert set(trace) == {"method", "dofs", "residual", "reciprocity", "leakage", "solves", "seconds"}
+    numbers = {"dofs", "residual", "reciprocity", "leakage", "solves", "iterations", "memory", "seconds"}
+    assert set(trace) == numbers | {"method", "why"}
+    assert trace["memory"] > 0
     assert trace["residual"] < 1e-12
     assert trace["reciprocity"] < 1e-12
     assert (trace["solves"], trace["dofs"]) == (20, forward.dofs)
+
+
+def test_the_derivative_in_complex_unknowns_is_the_matrix(forward):
+    """The map is linear: remainders and difference quotients are round-off, for complex θ and directions."""
+    theta, direction = random_theta(10), random_theta(10, seed=1)
+    size = np.linalg.norm(forward(theta))
+    remainders = checks.taylor_remainders(forward, theta, direction, [10.0, 1.0, 0.1])
+    assert remainders.max() < 1e-13 * size
+    assert checks.jacobian_differences(forward, theta, step=1.0).max() < 1e-12
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.5, 6.0])
@@ -350,6 +362,7 @@ def test_a_wrong_prior_is_refused_in_a_sentence(table, expected):
         ({"wavenumber": 60.0, "modes": 4}, {"cells": 8}, "the medium has a wavelength of 0.105 m"),
         ({"loss": 3000.0, "modes": 4}, {"cells": 8}, "the medium has a skin depth of 0.0149 m.* 0.12 cells"),
         ({"modes": 24}, {"cells": 7, "grading": 2.0}, "cells in it"),
+        ({}, {"cells": 2000}, r"The factorisation of .* unknowns needs about .* GiB, and .* are free"),
     ],
 )
 def test_a_mesh_that_does_not_resolve_the_fields_is_refused_in_a_sentence(problem, sizes, expected):
@@ -378,3 +391,16 @@ def test_the_example_agrees_with_theory_and_draws(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "agrees with theory" in done.stdout
     assert (tmp_path / "cauchy.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("cell", ["tetrahedron", "hexahedron"])
+@pytest.mark.parametrize("depth", [0.4, 1.6])
+def test_a_mesh_whose_factors_do_not_fit_is_refused_before_it_is_made(monkeypatch, cell, depth):
+    """The sentence names the unknowns, counted from cells and layers alone: within 7 % of what the mesh has."""
+    problem = maxwell.Cauchy(depth=depth, modes=4)
+    dofs = problem.discretise(cells=5, cell=cell).dofs
+    monkeypatch.setattr(memory, "available", lambda: 1e5)
+    with pytest.raises(maxwell.MaxwellError, match=r"The factorisation of .* unknowns") as caught:
+        problem.discretise(cells=5, cell=cell)
+    named = int(str(caught.value).split()[3].replace(",", ""))
+    assert named == pytest.approx(dofs, rel=0.07)
