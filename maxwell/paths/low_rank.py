@@ -15,7 +15,8 @@ inverse L, a real matrix on the nodes of the region,
     G = T L Tᵀ/s_0 + G_s,
 
 defines G_s.  It holds what induction adds and is some fifty times smaller than G (it falls with
-(length/skin depth)²), so single precision suffices to store it and to multiply with it.
+(length/skin depth)²), so single precision suffices to store it and to multiply with it; at high frequencies, where
+it does not, and for small regions, G_s is kept in double precision.
 
 The solver.  M⁻¹ = (I + iTLTᵀΔ/s_0)⁻¹ is a scalar problem on the nodes of the changed cells, and
 
@@ -25,7 +26,9 @@ is close to the identity whatever the contrast.  A block Krylov method of least 
 once; each block holds the directions of the residual that still matter, some 32 and then 12.  With the
 residual R = x_0 − (I + iGΔ)x the data are corrected by its product with the dual solution, which by symmetry is Δx:
 
-    x_0ᵀΔx + (Δx)ᵀR,    wrong by δᵀΔR = O(R²), with δ the error of x; ‖RᵀΔR‖ estimates it.
+    x_0ᵀΔx + (Δx)ᵀR,    wrong by δᵀΔR = O(R²), with δ the error of x; ‖RᵀΔR‖ estimates it,
+
+and rounding G_s to a precision ε adds ε‖(Δx)ᵀG_sΔx‖.  Both are reported, relative to the data.
 
 Cost a sample: about 45 products with G_s in single precision, 8·45·n² flops, and a factorisation of the
 (n/4)² matrix of the potentials.  Cost before: N right-hand sides of the background, N²·8 bytes.
@@ -34,15 +37,13 @@ Sources: Hager, SIAM Review 31 (1989) 221, for the update; Pierce and Giles, SIA
 correction; the quasi-static splitting is ours.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 
 from maxwell.errors import AccuracyError
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
+from maxwell.paths.equation import Equation, Operators
 from maxwell.paths.least_squares import BlockLeastSquares, leading
 from maxwell.paths.potentials import potentials
 from maxwell.solvers import SymmetricSolver
@@ -51,13 +52,22 @@ ROWS = 512
 """Rows of Green's block that are computed and written at once."""
 
 DATA_ERROR = 2e-9
-"""Largest estimated relative error of the data that is handed on."""
+"""Estimated relative error of the data at which the Krylov method stops."""
+
+MOST_ERROR = 1e-8
+"""Largest estimated relative error of the data that is handed on, rounding of G_s included."""
 
 FIELD_RESIDUAL = {False: 3e-5, True: 1e-9}
 """Relative residual at which the Krylov method stops, by whether fields themselves are asked for."""
 
 DOUBLE = 2500
 """Unknowns of a region up to which G_s is kept in double precision, for it is small then (100 MB)."""
+
+INDUCTIVE = 6.0
+"""|k_c|² times the square of the region's extent, above which G_s is too large for single precision."""
+
+DENSE = 3000
+"""Changed unknowns up to which a sample that the Krylov method gives up is solved by a dense factorisation."""
 
 MOST_BLOCKS = 12
 """Krylov blocks after which the update is given up; two to four are usual."""
@@ -87,9 +97,12 @@ class LowRankUpdate:
         self._cell_gradients = np.stack(
             [gradient[d][:, v].toarray() for d, v in zip(cell_dofs, cell_nodes, strict=True)]
         )
+        corners = space.mesh.geometry.x[space.mesh.geometry.dofmaps[0][region_cells].ravel()]
+        extent = np.ptp(corners, axis=0).max()
+        double = len(dofs) <= DOUBLE or abs(background.wavenumber_squared) * extent**2 > INDUCTIVE
         shapes = {
             "potential": ((len(nodes), len(nodes)), np.float64),
-            "green": ((len(dofs), len(dofs)), np.complex128 if len(dofs) <= DOUBLE else np.complex64),
+            "green": ((len(dofs), len(dofs)), np.complex128 if double else np.complex64),
         }
 
         def compute(arrays):
@@ -116,9 +129,19 @@ class LowRankUpdate:
         if not len(change.cells):
             return self._nothing(change)
         single = not accurate and self._green.dtype == np.complex64
-        return self._krylov(
-            self._system(change, np.float32 if single else np.float64), FIELD_RESIDUAL[accurate]
-        )
+        equation = self._equation(change, np.float32 if single else np.float64)
+        try:
+            answer = self._krylov(equation, FIELD_RESIDUAL[accurate])
+        except AccuracyError:
+            if len(equation.incident) > DENSE:
+                raise
+            answer = self._answer(equation, *equation.direct(), blocks=0)[0]
+        if not answer.info["error"] <= MOST_ERROR:
+            raise AccuracyError(
+                f"the low-rank update leaves an estimated error of {answer.info['error']:.1e} in the data, where "
+                f"{MOST_ERROR:.0e} is allowed"
+            )
+        return answer
 
     def _nothing(self, change):
         """The answer for a sample that changes no cell."""
@@ -132,7 +155,7 @@ class LowRankUpdate:
         none = np.zeros((0, sources), complex)
         return Answer(none, change.dofs, np.zeros((sources, sources), complex), 0.0, {**info, "error": 0.0})
 
-    def _system(self, change, real):
+    def _equation(self, change, real):
         """The parts of the region's blocks that a sample concerns; `real` is the Krylov method's precision."""
         cells = change.cells
         rows, index = _compressed(self._cell_rows[cells], len(self._incident))
@@ -143,12 +166,12 @@ class LowRankUpdate:
         stiffness = np.matmul(loads, gradients)
         flat = (node_index[:, :, None] * v + node_index[:, None, :]).ravel()
         added = np.bincount(flat, stiffness.ravel(), v * v).reshape(v, v).astype(real)
-        exact = _Operators(
+        exact = Operators(
             delta=_summed_blocks(index, index, blocks, (n, n)),
             potential=_cut(self._potential, nodes),
             gradient=_rows(self._gradient, rows, nodes),
         )
-        return _System(
+        return Equation(
             index,
             self._incident[rows],
             exact,
@@ -160,116 +183,44 @@ class LowRankUpdate:
             1j / self._scale,
         )
 
-    def _krylov(self, system, goal):
+    def _krylov(self, equation, goal):
         """Block least squares over the growing space of preconditioned residuals."""
-        x0 = system.incident
-        start = system.precondition(x0.astype(system.dtype))
+        start = equation.precondition(equation.incident.astype(equation.dtype))
         size = np.linalg.norm(start)
         space = BlockLeastSquares(start)
         for _ in range(MOST_BLOCKS):
             basis = leading(space.residual, 0.5 * goal * size)
-            induced = system.induce(basis)
-            space.add(basis, induced, basis + system.precondition(induced))
+            induced = equation.induce(basis)
+            space.add(basis, induced, basis + equation.precondition(induced))
             if np.linalg.norm(space.residual) > goal * size:
                 continue
-            fields, induced = space.solution()
-            changed = system.exact.change(fields)
-            left = x0 - fields - induced - system.factor * system.exact.quasi_static(changed)
-            contracted = x0.T @ changed + changed.T @ left
-            error = system.weight(left) / (np.linalg.norm(contracted) or 1.0)
+            answer, error = self._answer(equation, *space.solution(), blocks=space.blocks)
             if error <= DATA_ERROR:
-                break
+                return answer
             goal /= 4
-        else:
-            raise AccuracyError(
-                f"the low-rank update has not converged after {MOST_BLOCKS} blocks, where two to four are usual"
-            )
+        raise AccuracyError(
+            f"the low-rank update has not converged after {MOST_BLOCKS} blocks, where two to four are usual"
+        )
+
+    def _answer(self, equation, fields, induced, *, blocks):
+        """What is handed on, given x and iG_sΔx, and the error of the data that R = 0 would remove."""
+        x0 = equation.incident
+        changed = equation.exact.change(fields)
+        left = x0 - fields - induced - equation.factor * equation.exact.quasi_static(changed)
+        contracted = x0.T @ changed + changed.T @ left
+        size = np.linalg.norm(contracted) or 1.0
+        error = equation.weight(left) / size
+        # What rounding the entries of G_s to its precision does to the data, to first order.
+        rounding = equation.precision * np.linalg.norm(changed.T @ induced) / size
         info = {
-            "method": "low-rank update",
+            "method": "low-rank update" if blocks else "low-rank update, dense",
             "why": f"{len(x0)} of {len(self._incident)} unknowns of the region change",
-            "iterations": space.blocks,
+            "iterations": blocks,
             "memory": self.memory,
-            "error": float(error),
+            "error": float(error + rounding),
         }
         residual = float(np.linalg.norm(left) / np.linalg.norm(x0))
-        return Answer(fields, system.index, contracted, residual, info)
-
-
-@dataclass(frozen=True)
-class _Operators:
-    """Real matrices of a sample with n unknowns and v nodes, in one precision; they act on complex (·, k)."""
-
-    delta: sp.csr_array  # Δ (n, n), entries of cells side by side and not yet summed
-    potential: np.ndarray  # L (v, v)
-    gradient: sp.csr_array  # T (n, v)
-
-    def rounded(self, real) -> "_Operators":
-        """The same in another precision."""
-        if real == self.potential.dtype:
-            return self
-        return _Operators(self.delta.astype(real), self.potential.astype(real), self.gradient.astype(real))
-
-    def change(self, x):
-        """Δx."""
-        return _complex(self.delta @ _real(x))
-
-    def quasi_static(self, changed):
-        """TLTᵀΔx, given Δx."""
-        return _complex(self.gradient @ (self.potential @ (self.gradient.T @ _real(changed))))
-
-
-class _System:
-    """A sample's equation: exact operators for what is handed on, rounded ones for the Krylov method.
-
-    load : TᵀΔ (v, n).  green : G_s (n, n), its lower triangle alone unless `whole`.  added : TᵀΔT (v, v).
-    factor : i/s_0.
-    """
-
-    def __init__(self, index, incident, exact, rounded, load, green, whole, added, factor):
-        self.index, self.incident, self.exact, self._rounded = index, incident, exact, rounded
-        self.factor = factor
-        self.dtype = np.result_type(rounded.potential.dtype, np.complex64)
-        self._load, self._green, self._whole, self._factor = load, green, whole, self.dtype.type(factor)
-        static = self._factor * (rounded.potential @ added)
-        static.ravel()[:: len(static) + 1] += 1
-        single = self.dtype == np.complex64
-        lapack = scipy.linalg.lapack
-        factorise, self._substitute = (
-            (lapack.cgetrf, lapack.cgetrs) if single else (lapack.zgetrf, lapack.zgetrs)
-        )
-        # Of the transpose, which is Fortran-ordered; `precondition` solves with its transpose.
-        self._factors = factorise(static.T, overwrite_a=True)[:2]
-
-    def weight(self, left):
-        """‖RᵀΔR‖ for a residual R, as an estimate needs it."""
-        rounded = left.astype(self.dtype)
-        return np.linalg.norm(rounded.T @ self._rounded.change(rounded))
-
-    def induce(self, x):
-        """iG_sΔx, the product with G_s in its own precision."""
-        changed = self._rounded.change(x).astype(self._green.dtype, copy=False)
-        if self._whole:
-            return self.dtype.type(1j) * (self._green @ changed).astype(self.dtype, copy=False)
-        single = self._green.dtype == np.complex64
-        multiply = scipy.linalg.blas.csymm if single else scipy.linalg.blas.zsymm
-        # Of the lower triangle in C order, which is the upper one of the transpose in Fortran's.
-        return multiply(1j, self._green.T, changed, lower=0).astype(self.dtype, copy=False)
-
-    def precondition(self, x):
-        """M⁻¹x = x − T (I + iLTᵀΔT/s_0)⁻¹ (i/s_0) L TᵀΔx."""
-        load = self._factor * _complex(self._rounded.potential @ (self._load @ _real(x)))
-        potentials = self._substitute(*self._factors, load, trans=1)[0]
-        return x - _complex(self._rounded.gradient @ _real(potentials))
-
-
-def _real(x):
-    """Complex (n, k) as real (n, 2k)."""
-    return np.ascontiguousarray(x).view(x.real.dtype)
-
-
-def _complex(x):
-    """Real (n, 2k) as complex (n, k)."""
-    return x.view(np.result_type(x.dtype, np.complex64))
+        return Answer(fields, equation.index, contracted, residual, info), error
 
 
 def _potential(stiffness, nodes):
