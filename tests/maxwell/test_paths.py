@@ -6,7 +6,6 @@ import pytest
 import maxwell
 from maxwell import checks, memory
 from maxwell.paths import CondensedExterior, LowRankUpdate, low_rank
-from maxwell.paths.blocks import Blocks, StaleBlocksWarning
 from maxwell.problems import conductivity_map
 from maxwell.problems.conductivity_map import SlowPathWarning
 
@@ -198,59 +197,3 @@ def test_batch_prepares_when_it_pays_and_gives_the_same(monkeypatch):
     assert distance(forward.batch(thetas), expected) < 2e-9
     assert forward.prepared
     assert not forward.refactorising.prepared
-
-
-def test_blocks_on_disk_serve_the_same_map_and_no_other(tmp_path):
-    problem, mesh = maxwell.Conductivity(), {"cells": 3, "degree": 1}
-    first = problem.discretise(**mesh)
-    first.prepare(tmp_path)
-    expected = first(STRONG)
-    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
-    again = problem.discretise(**mesh)
-    again.prepare(tmp_path)
-    assert np.array_equal(again(STRONG), expected)
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")} == before
-    others = [
-        maxwell.Conductivity(background=0.05).discretise(**mesh),
-        maxwell.Conductivity(frequency=20e6).discretise(**mesh),
-        maxwell.Conductivity(permittivity=2.0).discretise(**mesh),
-        problem.discretise(cells=3, degree=1, grading=0.5),
-        problem.discretise(cells=3, degree=2),
-    ]
-    for number, other in enumerate(others, start=2):
-        other.prepare(tmp_path)
-        assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == number
-        assert distance(other(STRONG), other.refactorising(STRONG)) < 2e-9
-
-
-@pytest.mark.parametrize("harm", ["flip", "truncate", "manifest", "kill"])
-def test_damaged_blocks_are_noticed_and_computed_again(tmp_path, harm):
-    problem, mesh = maxwell.Conductivity(), {"cells": 3, "degree": 1}
-    forward = problem.discretise(**mesh)
-    forward.prepare(tmp_path)
-    expected = forward(STRONG)
-    green, manifest = next(tmp_path.rglob("green.npy")), next(tmp_path.rglob("manifest.json"))
-    content = bytearray(green.read_bytes())
-    if harm == "flip":
-        content[-100] ^= 1
-        green.write_bytes(content)
-    elif harm == "truncate":
-        green.write_bytes(content[:-64])
-    elif harm == "manifest":
-        manifest.write_text("{")
-    else:  # the process died before the manifest was written
-        manifest.unlink()
-    again = problem.discretise(**mesh)
-    with pytest.warns(StaleBlocksWarning, match="computing them again"):
-        again.prepare(tmp_path)
-    assert np.array_equal(again(STRONG), expected)
-
-
-def test_blocks_that_do_not_fit_are_refused_before_any_work(tmp_path):
-    def compute(arrays):
-        raise AssertionError("nothing should be computed")
-
-    shapes = {"green": ((10**7, 10**7), np.complex64)}
-    for folder, place in ((None, "memory"), (tmp_path, "disk")):
-        with pytest.raises(maxwell.MaxwellError, match=rf"need .* GiB, and {place}.* free"):
-            Blocks(folder, "key").get("low_rank", shapes, compute)
