@@ -16,6 +16,9 @@ Not a promise of accuracy: the data of a mesh at the limit are wrong by tens of 
 LEAST_INSIDE = {degree: least / 3 for degree, least in LEAST.items()}
 """The same inside an anomaly, which the data see from outside, through the currents it carries as a whole."""
 
+MOST_CELLS = 10
+"""A mesh so many times finer an edge is still an advice; finer ones are not, and only a weaker contrast helps."""
+
 
 def check_background(
     scaling: Scaling, conductivity: float, permittivity: float, width: float, degree: int
@@ -40,9 +43,15 @@ def check_background(
 
 def check_anomaly(cells_per_depth: float, degree: int) -> None:
     """Raise MaxwellError when a conductive anomaly has fewer cells per skin depth than it needs at the least."""
-    if cells_per_depth < LEAST_INSIDE[degree]:
+    least = LEAST_INSIDE[degree]
+    if cells_per_depth < least:
+        sensible = cells_per_depth * MOST_CELLS >= least
+        more = (
+            f", or {ceil(10 * least / cells_per_depth) / 10:g} times as many cells an edge"
+            if sensible
+            else ""
+        )
         raise MaxwellError(
             f"The mesh has {cells_per_depth:.2g} cells per skin depth where the anomaly conducts best; expected "
-            f"at least {LEAST_INSIDE[degree]:.2g} at degree {degree}: take a weaker contrast, or "
-            f"{ceil(10 * LEAST_INSIDE[degree] / cells_per_depth) / 10:g} times as many cells an edge."
+            f"at least {least:.2g} at degree {degree}: take a weaker contrast{more}."
         )

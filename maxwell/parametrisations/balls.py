@@ -12,6 +12,9 @@ from maxwell.parametrisations.base import Parameter, Parametrisation, smoothstep
 REGION_OF_INTEREST = np.array([[0.18, 0.18, 0.32], [0.82, 0.82, 0.96]])
 """Lower and upper corner in m; holds every sample of the default prior, transition included."""
 
+LARGEST_CONTRAST = 50.0
+"""Largest |q|: e^50 = 5e21 lies beyond the ratio of a metal to an insulator, and e^q overflows not far above it."""
+
 
 @dataclass(frozen=True)
 class Balls(Parametrisation):
@@ -59,10 +62,15 @@ class Balls(Parametrisation):
         return REGION_OF_INTEREST
 
     def check(self, theta) -> np.ndarray:
-        """As in `Parametrisation`; the radii must be positive too."""
+        """As in `Parametrisation`; the radii must be positive too, and |q| at most `LARGEST_CONTRAST`."""
         theta = super().check(theta)
         if (theta[3::5] <= 0).any():
             raise MaxwellError(f"{self!r}: the radii are {theta[3::5].tolist()} m; expected positive ones.")
+        if (np.abs(theta[4::5]) > LARGEST_CONTRAST).any():
+            raise MaxwellError(
+                f"{self!r}: the log-contrasts q are {theta[4::5].tolist()}; expected them from "
+                f"-{LARGEST_CONTRAST:g} to {LARGEST_CONTRAST:g}: the conductivity is e^q times the background's."
+            )
         return theta
 
     def branch(self, thetas) -> np.ndarray:
