@@ -11,12 +11,13 @@ import scipy.sparse as sp
 
 from maxwell import memory, meshes, resolution
 from maxwell.errors import AccuracyError, MaxwellError
-from maxwell.fem import CellTables, NedelecSpace
+from maxwell.fem import NedelecSpace
 from maxwell.fenicsx import MPI
 from maxwell.forward import ForwardMap, Response, SlowPathWarning
 from maxwell.paths import Answer, Background, Change, CondensedExterior, LowRankUpdate, Refactorise
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.products import MassProducts
+from maxwell.problems.anomaly import Anomalies, Anomaly
 from maxwell.problems.conductivity import Conductivity
 from maxwell.solvers import BlockLowRank, Exact, refuse_hopeless, summed
 
@@ -28,20 +29,8 @@ LEAST_SAMPLES, SAMPLES_PER_COLUMN = 32, 0.005
 
 
 @dataclass(frozen=True)
-class _Anomaly:
-    """What a sample changes: tables on the changed cells that this rank owns, and m at their points.
-
-    cells : rows of the region's tables, None when some lie outside the region.
-    """
-
-    tables: CellTables
-    log_contrast: np.ndarray
-    cells: np.ndarray | None
-
-
-@dataclass(frozen=True)
 class _Solved:
-    anomaly: _Anomaly
+    anomaly: Anomaly
     answers: list[Answer]  # one a frequency
     observation: np.ndarray
     info: dict
@@ -86,7 +75,7 @@ class ConductivityMap(ForwardMap):
             raise MaxwellError(f"discretise: cells is {cells!r}; expected a whole number of at least 2.")
         if type(degree) is not int or degree not in (1, 2):
             raise MaxwellError(f"discretise: degree is {degree!r}; expected 1 or 2.")
-        if not 0 <= grading <= 4:
+        if not isinstance(grading, int | float | np.number) or not 0 <= grading <= 4:
             raise MaxwellError(
                 f"discretise: grading is {grading!r}; expected a number from 0 (uniform) to 4."
             )
@@ -108,7 +97,8 @@ class ConductivityMap(ForwardMap):
         self._slow = [Refactorise(background) for background in self._backgrounds]
         self._fast = None
         self._products = None
-        self._region = self._tabulate(*problem.region)
+        self._anomalies = Anomalies(problem, self.space, self.comm)
+        self._region = self._anomalies.region
 
     def __repr__(self):
         return (
@@ -168,7 +158,7 @@ class ConductivityMap(ForwardMap):
                 f"prepare: the map lives on {self.comm.size} ranks; fast paths need the mesh on one: discretise "
                 "without comm, and spread samples over processes instead."
             )
-        changed = self._changed()
+        changed = self._anomalies.changed()
         work = {
             LowRankUpdate: np.mean([LowRankUpdate.flops(n) for n in changed]),
             CondensedExterior: CondensedExterior.flops(self.space, self._region.cells),
@@ -195,6 +185,8 @@ class ConductivityMap(ForwardMap):
     def pays_to_prepare(self, samples: int) -> bool:
         """Whether so many samples are worth a preparation; depends on the discretisation alone, not on timings."""
         if self.comm.size > 1:
+            return False
+        if not self._anomalies.mostly_inside():
             return False
         columns = LowRankUpdate.columns_of(self._region.dofs)
         return samples >= max(LEAST_SAMPLES, SAMPLES_PER_COLUMN * columns)
@@ -246,14 +238,14 @@ class ConductivityMap(ForwardMap):
 
     def matrix(self, theta) -> sp.csr_array:
         """The system matrix A(θ) of the first frequency, (dofs, dofs) complex symmetric CSR; on one process."""
-        anomaly = self._anomaly(self.problem.parametrisation.check(theta), wide=False)
+        anomaly = self._anomalies.of(self.problem.parametrisation.check(theta), wide=False)
         self._slow[0].load(self._change(self._backgrounds[0], anomaly, self._update(anomaly)))
         return self._backgrounds[0].solver.matrix
 
     def _solve(self, theta, *, accurate: bool) -> _Solved:
         began = time.perf_counter()
         theta = self.problem.parametrisation.check(theta)
-        anomaly = self._anomaly(theta, wide=accurate)
+        anomaly = self._anomalies.of(theta, wide=accurate)
         blocks = self._update(anomaly)
         changes = [self._change(background, anomaly, blocks) for background in self._backgrounds]
         answers = self._answers(theta, changes, accurate)
@@ -272,6 +264,7 @@ class ConductivityMap(ForwardMap):
             "reciprocity": float(max(mismatch, default=0.0)),
             "solves": len(parts) * self.problem.survey.size,
             "iterations": sum(answer.info["iterations"] for answer in answers),
+            "memory": sum(answer.info["memory"] for answer in answers),
             "seconds": time.perf_counter() - began,
         }
         errors = [answer.info["error"] for answer in answers if "error" in answer.info]
@@ -301,7 +294,7 @@ class ConductivityMap(ForwardMap):
         )
         return along(self._slow)
 
-    def _update(self, anomaly: _Anomaly) -> np.ndarray:
+    def _update(self, anomaly: Anomaly) -> np.ndarray:
         """∫ (σ̂ − σ̂_0) φ_i·φ_j on each changed cell: (c, f, f) real."""
         change = self.problem.scaling.conductivity(self.problem.background) * np.expm1(anomaly.log_contrast)
         return self._mass(anomaly, change, slice(None))
@@ -315,64 +308,6 @@ class ConductivityMap(ForwardMap):
     @staticmethod
     def _change(background, anomaly, blocks) -> Change:
         return Change(anomaly.tables.dofs, background.scaling.wavenumber * blocks, anomaly.cells)
-
-    def _anomaly(self, theta, *, wide: bool) -> _Anomaly:
-        """The cells where m differs from zero; `wide`: or its derivative, which a Jacobian integrates."""
-        parametrisation = self.problem.parametrisation
-        low, high = parametrisation.support(theta)
-        if (low < 0).any() or (high > 1).any():
-            ball = int(np.flatnonzero((low < 0).any(axis=1) | (high > 1).any(axis=1))[0])
-            raise MaxwellError(
-                f"Ball {ball + 1} of theta {theta.tolist()} reaches from {low[ball].round(3).tolist()} to "
-                f"{high[ball].round(3).tolist()} m, transition included; expected it inside the "
-                "box (0, 1 m)^3; move it or make it smaller."
-            )
-        region = self.problem.region
-        inside = (low >= region[0]).all() and (high <= region[1]).all()
-        if inside:
-            near = self._near(low, high)
-            points = self._region.points[near]
-        else:
-            tables = self._tabulate(low.min(axis=0), high.max(axis=0))
-            near, points = np.arange(len(tables.cells)), tables.points
-        log_contrast = parametrisation.evaluate(theta, points)
-        reached = parametrisation.reaches(theta, points) if wide else log_contrast != 0
-        changed = np.flatnonzero(reached.any(axis=1))
-        cells = near[changed]
-        anomaly = _Anomaly(
-            (self._region if inside else tables)[cells], log_contrast[changed], cells if inside else None
-        )
-        depth = min(s.skin_depth(self.problem.background) for s in self.problem.scalings)
-        depths = depth * np.exp(-anomaly.log_contrast.max(axis=1, initial=-np.inf) / 2)
-        cells_per_depth = (depths / self.space.cell_widths[anomaly.tables.cells]).min(initial=np.inf)
-        resolution.check_anomaly(self.comm.allreduce(float(cells_per_depth), MPI.MIN), self.degree)
-        return anomaly
-
-    def _near(self, low, high) -> np.ndarray:
-        """Rows of the region's tables whose points may lie in one of the boxes."""
-        below, above = self._extent
-        meets = (below[:, None] <= high).all(axis=2) & (above[:, None] >= low).all(axis=2)
-        return np.flatnonzero(meets.any(axis=1))
-
-    def _tabulate(self, low, high) -> CellTables:
-        cells = self.space.cells_in(low, high)
-        tables = self.space.tabulate(cells[cells < self.space.mesh.topology.index_map(3).size_local])
-        inside = ((tables.points >= low) & (tables.points <= high)).all(axis=2).any(axis=1)
-        return tables[inside]
-
-    @property
-    def _extent(self):
-        if not hasattr(self, "_extent_of_region"):
-            points = self._region.points
-            self._extent_of_region = points.min(axis=1), points.max(axis=1)
-        return self._extent_of_region
-
-    def _changed(self) -> list[int]:
-        """Unknowns that a sample changes, of a fixed few samples of the prior."""
-        return [
-            len(np.unique(self._anomaly(theta, wide=True).tables.dofs))
-            for theta in self.problem.prior.sample(np.random.default_rng(0), 8)
-        ]
 
     def _key(self, background):
         """All that precomputed blocks depend on: the mesh, the unknowns' numbering, the system, the region."""

@@ -240,3 +240,11 @@ def test_patches_that_fall_between_the_points_of_the_mesh_are_refused(cell):
     field.interpolate(lambda x: np.stack([np.ones_like(x[0]), 0 * x[0], 0 * x[0]]))
     moments = forward.space.patch_functionals(forward.problem.survey)[:, :16].T @ field.x.array
     assert moments == pytest.approx(np.ones(16), abs=0.03)
+
+
+def test_an_inclusion_that_no_quadrature_point_meets_is_refused():
+    problem = maxwell.Conductivity(parametrisation=maxwell.Balls(1, width=0.01))
+    forward = problem.discretise(cells=4, degree=2)
+    with pytest.raises(maxwell.MaxwellError, match=r"no quadrature point .* take more cells"):
+        forward([0.49, 0.52, 0.6, 0.012, 2.0])
+    assert not forward([0.49, 0.52, 0.6, 0.012, 0.0]).any()

@@ -180,6 +180,12 @@ def test_an_update_that_does_not_converge_is_solved_slowly_with_a_notice(monkeyp
         assert distance(forward(STRONG), expected) < 1e-12
 
 
+def test_a_prior_outside_the_region_is_not_worth_a_preparation():
+    near_a_corner = maxwell.BallPrior(x=(0.15, 0.2), y=(0.15, 0.2), z=(0.2, 0.25), radius=(0.07, 0.09))
+    assert not maxwell.Conductivity(prior=near_a_corner).discretise(cells=3, degree=1).pays_to_prepare(10**6)
+    assert maxwell.Conductivity().discretise(cells=3, degree=1).pays_to_prepare(10**6)
+
+
 def test_batch_without_room_for_a_fast_path_is_slow_with_a_notice(monkeypatch):
     forward = maxwell.Conductivity().discretise(cells=3, degree=1)
     monkeypatch.setattr(conductivity_map, "LEAST_SAMPLES", 1)
