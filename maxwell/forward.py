@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from maxwell.errors import MaxwellError
+from maxwell.numbers import vector_of
+
 
 class SlowPathWarning(UserWarning):
     """A sample lies outside what the prepared fast path covers, and was solved by refactorising."""
@@ -68,8 +71,12 @@ class ForwardMap(ABC):
         return {}
 
     def batch(self, thetas) -> np.ndarray:
-        """F of each row: (n, p) → (n, m) complex128."""
-        return np.stack([self(theta) for theta in thetas])
+        """F of each row: (n, p) → (n, m) complex128; of no row only where the map has m as `observations`."""
+        if len(thetas):
+            return np.stack([self(theta) for theta in thetas])
+        if not hasattr(self, "observations"):
+            raise MaxwellError(f"batch: {self!r} was given no theta; expected at least one.")
+        return np.empty((0, self.observations), dtype=np.complex128)
 
     def jacobian(self, theta) -> np.ndarray:
         """J(θ), (m, p) complex128."""
@@ -77,11 +84,13 @@ class ForwardMap(ABC):
 
     def jvp(self, theta, direction) -> np.ndarray:
         """J(θ) v for v (p,): (m,) complex128."""
-        return self.jacobian(theta) @ np.asarray(direction)
+        jacobian = self.jacobian(theta)
+        return jacobian @ vector_of(direction, jacobian.shape[1], "jvp: direction")
 
     def vjp(self, theta, covector) -> np.ndarray:
         """Re(J(θ)ᴴ w) for w (m,): (p,) float64; complex128 and no real part taken for complex unknowns."""
-        gradient = self.jacobian(theta).conj().T @ np.asarray(covector)
+        jacobian = self.jacobian(theta)
+        gradient = jacobian.conj().T @ vector_of(covector, jacobian.shape[0], "vjp: covector")
         return gradient if np.iscomplexobj(theta) else gradient.real
 
 
@@ -111,7 +120,8 @@ class LinearForwardMap(ForwardMap):
 
     def batch(self, thetas) -> np.ndarray:
         """T θ of each row: (n, p) → (n, m), one matrix product."""
-        return np.stack([self.check(theta) for theta in thetas]) @ self.matrix.T
+        checked = np.array([self.check(theta) for theta in thetas]).reshape(len(thetas), self.matrix.shape[1])
+        return checked @ self.matrix.T
 
     def linearise(self, theta) -> tuple[np.ndarray, np.ndarray]:
         """T θ (m,) and T (m, p) itself."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.numbers import is_real, is_whole
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,19 @@ class GaussianPatches:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self):
-        if self.side < 1:
-            raise MaxwellError(f"GaussianPatches: side is {self.side}; expected at least 1.")
-        if not 0 <= self.first <= self.last <= 1:
+        if not (is_whole(self.side) and self.side >= 1):
             raise MaxwellError(
-                f"GaussianPatches: centres run from {self.first} to {self.last} m; "
+                f"GaussianPatches: side is {self.side!r}; expected a whole number of at least 1."
+            )
+        if not (is_real(self.first) and is_real(self.last) and 0 <= self.first <= self.last <= 1):
+            raise MaxwellError(
+                f"GaussianPatches: centres run from {self.first!r} to {self.last!r} m; "
                 "expected 0 <= first <= last <= 1."
             )
-        if not self.deviation > 0:
-            raise MaxwellError(f"GaussianPatches: deviation is {self.deviation} m; expected it positive.")
+        if not (is_real(self.deviation) and self.deviation > 0):
+            raise MaxwellError(
+                f"GaussianPatches: deviation is {self.deviation!r} m; expected a positive number."
+            )
 
     @property
     def size(self) -> int:

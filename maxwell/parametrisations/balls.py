@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.numbers import is_real
 from maxwell.parametrisations.base import Parameter, Parametrisation, smoothstep
 
 REGION_OF_INTEREST = np.array([[0.18, 0.18, 0.32], [0.82, 0.82, 0.96]])
@@ -41,7 +42,7 @@ class Balls(Parametrisation):
     def __post_init__(self):
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise MaxwellError(f"Balls: count is {self.count!r}; expected a whole number of at least 1.")
-        if not (np.isfinite(self.width) and self.width > 0):
+        if not (is_real(self.width) and self.width > 0):
             raise MaxwellError(f"Balls: width is {self.width!r}; expected a positive length in metres.")
 
     @property

@@ -84,7 +84,10 @@ class Parametrisation(ABC):
 
     def check(self, theta) -> np.ndarray:
         """Return θ as a finite float64 array of shape (p,), or say what is wrong with it."""
-        theta = np.asarray(theta)
+        try:
+            theta = np.asarray(theta)
+        except ValueError:  # ragged
+            raise MaxwellError(f"{self!r}: theta is {theta!r}; expected a flat list of numbers.") from None
         size = len(self.parameters)
         if theta.shape != (size,):
             raise MaxwellError(

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.numbers import is_real, is_whole
 from maxwell.parametrisations import Balls
 from maxwell.priors.base import Prior
 
@@ -39,13 +40,17 @@ class BallPrior(Prior):
 
     def __post_init__(self):
         for name in ("x", "y", "z", "radius", "contrast"):
-            interval = tuple(getattr(self, name))
-            object.__setattr__(self, name, interval)
-            if len(interval) != 2 or not np.isfinite(interval).all() or interval[0] >= interval[1]:
-                raise MaxwellError(f"BallPrior: {name} is {interval}; expected (low, high) with low < high.")
+            interval = getattr(self, name)
+            if np.shape(interval) != (2,) or not all(map(is_real, interval)) or interval[0] >= interval[1]:
+                raise MaxwellError(
+                    f"BallPrior: {name} is {interval!r}; expected (low, high) with low < high."
+                )
+            object.__setattr__(self, name, tuple(interval))
         for name in ("radius", "contrast"):
             if getattr(self, name)[0] <= 0:
                 raise MaxwellError(f"BallPrior: {name} is {getattr(self, name)}; expected positive bounds.")
+        if not (is_whole(self.count) and self.count >= 1):
+            raise MaxwellError(f"BallPrior: count is {self.count!r}; expected a whole number of at least 1.")
 
     def check_fits(self, parametrisation) -> None:
         """As in `Prior`: as many balls, and every one inside the box (0, 1 m)³, transition included."""

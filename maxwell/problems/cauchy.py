@@ -29,7 +29,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.numbers import is_real
 from maxwell.parametrisations import Parameter
+from maxwell.priors.base import Prior
 from maxwell.priors.boundary_patches import BoundaryPatchPrior
 from maxwell.reference.cauchy import FaceModes, Waveguide
 
@@ -61,14 +63,16 @@ class Cauchy:
     def __post_init__(self):
         for name, unit in (("depth", "m"), ("wavenumber", "rad/m")):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
+            if not (is_real(value) and value > 0):
                 raise MaxwellError(f"Cauchy: {name} is {value!r}; expected a positive number in {unit}.")
-        if not (np.isfinite(self.loss) and self.loss >= 0):
+        if not (is_real(self.loss) and self.loss >= 0):
             raise MaxwellError(f"Cauchy: loss is {self.loss!r}; expected a number in 1/m, not negative.")
         if type(self.modes) is not int or not 1 <= self.modes <= 1000:
             raise MaxwellError(f"Cauchy: modes is {self.modes!r}; expected a whole number from 1 to 1000.")
         if self.prior is None:
             object.__setattr__(self, "prior", BoundaryPatchPrior(modes=self.modes))
+        if not isinstance(self.prior, Prior):
+            raise MaxwellError(f"Cauchy: prior is {self.prior!r}; expected one such as BoundaryPatchPrior().")
         self.prior.check_fits(self.reference.modes)
 
     @property

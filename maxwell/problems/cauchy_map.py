@@ -12,6 +12,7 @@ from maxwell.fem import NedelecSpace
 from maxwell.fenicsx import MPI, PETSc, compiled, dolfinx, fem, ufl
 from maxwell.fenicsx import mesh as fenicsx_mesh
 from maxwell.forward import LinearForwardMap
+from maxwell.numbers import vector_of
 from maxwell.problems.cauchy import Cauchy
 from maxwell.solvers import SymmetricSolver, refuse_hopeless
 from maxwell.units import VACUUM_IMPEDANCE
@@ -123,7 +124,7 @@ class CauchyMap(LinearForwardMap):
     def vjp(self, theta, covector) -> np.ndarray:
         """Tᴴ w for w (modes,): (modes,) complex128, for real θ too, as the unknowns are complex."""
         self.check(theta)
-        return self.matrix.conj().T @ np.asarray(covector)
+        return self.matrix.conj().T @ vector_of(covector, len(self.matrix), "vjp: covector")
 
     def field(self, theta):
         """E in V/m as a DOLFINx function on `space.mesh`."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.kinds import number_or_several
+from maxwell.numbers import is_real
 from maxwell.parametrisations import REGION_OF_INTEREST, Balls, LogContrast, Parameter, Parametrisation
 from maxwell.priors import LogContrastPrior, Prior, default_prior
 from maxwell.survey import GaussianPatches
@@ -65,12 +66,19 @@ class Conductivity:
 
     def __post_init__(self):
         object.__setattr__(self, "frequency", _frequency(self.frequency))
-        if not (np.isfinite(self.background) and self.background > 0):
+        if not (is_real(self.background) and self.background > 0):
             raise MaxwellError(
                 f"Conductivity: background is {self.background!r}; expected a positive number in S/m."
             )
-        if not (np.isfinite(self.permittivity) and self.permittivity >= 1):
-            raise MaxwellError(f"Conductivity: permittivity is {self.permittivity!r}; expected at least 1.")
+        if not (is_real(self.permittivity) and self.permittivity >= 1):
+            raise MaxwellError(
+                f"Conductivity: permittivity is {self.permittivity!r}; expected a real number of at least 1; "
+                "losses belong in the conductivity."
+            )
+        if not isinstance(self.survey, GaussianPatches):
+            raise MaxwellError(
+                f"Conductivity: survey is {self.survey!r}; expected one such as GaussianPatches()."
+            )
         if not isinstance(self.parametrisation, Parametrisation):
             raise MaxwellError(
                 f"Conductivity: parametrisation is {self.parametrisation!r}; expected one such as Balls(1)."

@@ -83,7 +83,10 @@ class FaceModes:
 
     def check(self, theta) -> np.ndarray:
         """Return coefficients as a finite complex128 array of shape (count,), or say what is wrong with them."""
-        theta = np.asarray(theta)
+        try:
+            theta = np.asarray(theta)
+        except ValueError:  # ragged
+            raise MaxwellError(f"{self!r}: theta is {theta!r}; expected a flat list of numbers.") from None
         if theta.shape != (self.count,):
             raise MaxwellError(
                 f"{self!r}: theta has shape {theta.shape}; expected ({self.count},), a complex number a mode."

@@ -115,6 +115,14 @@ def test_the_derivative_in_complex_unknowns_is_the_matrix(forward):
     assert checks.jacobian_differences(forward, theta, step=1.0).max() < 1e-12
 
 
+def test_no_sample_gives_no_data_and_vectors_of_a_wrong_length_are_refused(forward):
+    assert forward.batch(np.empty((0, 10))).shape == (0, 10)
+    with pytest.raises(maxwell.MaxwellError, match=r"jvp: direction has shape \(9,\); expected \(10,\)"):
+        forward.jvp(random_theta(10), np.ones(9))
+    with pytest.raises(maxwell.MaxwellError, match=r"vjp: covector has shape \(9,\); expected \(10,\)"):
+        forward.vjp(random_theta(10), np.ones(9))
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.5, 6.0])
 def test_the_power_put_in_is_lost_or_leaves(loss):
     """Poynting's theorem exactly, and the input of each mode as its closed-form admittance says."""
@@ -324,6 +332,9 @@ def test_a_problem_survives_the_way_through_a_table():
         ({"loss": -0.5}, "loss is -0.5; .* not negative"),
         ({"modes": 0}, "modes is 0; expected a whole number"),
         ({"modes": 2.5}, "modes is 2.5"),
+        ({"depth": "a"}, "depth is 'a'; expected a positive number in m"),
+        ({"loss": 1j}, "loss is 1j"),
+        ({"prior": 3}, "prior is 3; expected one such as BoundaryPatchPrior"),
         ({"prior": maxwell.BoundaryPatchPrior(modes=3)}, "give both the same"),
     ],
 )

@@ -98,6 +98,14 @@ def test_no_contrast_gives_no_data(coarse):
     assert checks.reciprocity(data.reshape(32, 32)) == 0
 
 
+def test_no_sample_gives_no_data_and_vectors_of_a_wrong_length_are_refused(coarse):
+    assert coarse.batch(np.empty((0, 5))).shape == (0, 1024)
+    with pytest.raises(maxwell.MaxwellError, match=r"jvp: direction has shape \(4,\); expected \(5,\)"):
+        coarse.jvp(BALL, np.ones(4))
+    with pytest.raises(maxwell.MaxwellError, match=r"vjp: covector has shape \(9,\); expected \(1024,\)"):
+        coarse.vjp(BALL, np.ones(9))
+
+
 def test_one_pair_of_equal_balls_is_symmetric_in_its_order():
     """Exchanging the two balls of Balls(2) changes nothing in the data: why the prior sorts them."""
     forward = maxwell.Conductivity(parametrisation=maxwell.Balls(2)).discretise(cells=4, degree=1)

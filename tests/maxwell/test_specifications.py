@@ -13,6 +13,7 @@ from scipy import constants, integrate
 import maxwell
 from maxwell import units
 from maxwell.parametrisations import smoothstep
+from maxwell.reference.cauchy import FaceModes
 from maxwell.units import Scaling
 
 PROBLEMS = [
@@ -149,11 +150,48 @@ def test_a_wrong_table_is_refused_with_the_path_of_the_key(table, expected):
         ({"parametrisation": "balls"}, "parametrisation is 'balls'; expected one such as Balls"),
         ({"prior": "uniform"}, "prior is 'uniform'; expected one such as BallPrior"),
         ({"prior": maxwell.BallPrior(count=2)}, "give both the same"),
+        ({"background": "a"}, "background is 'a'; expected a positive number in S/m"),
+        ({"background": None}, "background is None; expected a positive number in S/m"),
+        ({"background": [0.1, 0.2]}, r"background is \[0.1, 0.2\]; expected a positive number"),
+        ({"permittivity": 4 - 1j}, r"permittivity is \(4-1j\); expected a real number of at least 1"),
+        ({"permittivity": 0.5}, "permittivity is 0.5; expected a real number of at least 1"),
+        ({"survey": None}, "survey is None; expected one such as GaussianPatches"),
     ],
 )
 def test_wrong_fields_are_refused_in_a_sentence(fields, expected):
     with pytest.raises(maxwell.MaxwellError, match=expected):
         maxwell.Conductivity(**fields)
+
+
+@pytest.mark.parametrize(
+    ("make", "fields", "expected"),
+    [
+        (maxwell.GaussianPatches, {"side": 2.5}, "side is 2.5; expected a whole number of at least 1"),
+        (maxwell.GaussianPatches, {"side": 0}, "side is 0; expected a whole number of at least 1"),
+        (maxwell.GaussianPatches, {"deviation": np.inf}, "deviation is inf m; expected a positive number"),
+        (maxwell.GaussianPatches, {"deviation": "a"}, "deviation is 'a' m"),
+        (maxwell.GaussianPatches, {"first": None}, "centres run from None to 0.8 m"),
+        (maxwell.GaussianPatches, {"first": 0.9}, "centres run from 0.9 to 0.8 m"),
+        (maxwell.Balls, {"width": "a"}, "width is 'a'; expected a positive length in metres"),
+        (maxwell.Balls, {"width": None}, "width is None"),
+        (maxwell.BallPrior, {"count": 2.0}, "count is 2.0; expected a whole number of at least 1"),
+        (maxwell.BallPrior, {"count": 0}, "count is 0; expected a whole number of at least 1"),
+        (maxwell.BallPrior, {"x": 0.5}, r"x is 0.5; expected \(low, high\)"),
+        (maxwell.BallPrior, {"z": ("a", "b")}, r"z is \('a', 'b'\); expected \(low, high\)"),
+    ],
+)
+def test_a_wrong_part_of_a_problem_is_refused_in_a_sentence(make, fields, expected):
+    with pytest.raises(maxwell.MaxwellError, match=expected) as caught:
+        make(**fields)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parametrisation", [maxwell.Balls(1), maxwell.Voxels(2, 1, 1), FaceModes(3)], ids=str
+)
+def test_a_ragged_theta_is_refused_in_a_sentence(parametrisation):
+    with pytest.raises(maxwell.MaxwellError, match=r"theta is \[1, \[2, 3\], 4\]; expected a flat list"):
+        parametrisation.check([1, [2, 3], 4])
 
 
 def test_importing_the_package_is_light():
