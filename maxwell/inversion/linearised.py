@@ -6,6 +6,7 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.forward import ForwardMap
+from maxwell.numbers import array_of, is_real
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,14 @@ class LinearisedTikhonov:
 
     def estimate(self, observations: np.ndarray, strength: float) -> np.ndarray:
         """θ for observations (n, m) complex and a dimensionless regularisation α > 0: (n, p)."""
-        if not strength > 0:
-            raise MaxwellError(f"LinearisedTikhonov: strength is {strength!r}; expected it positive.")
-        data = _real(np.asarray(observations))
+        if not (is_real(strength) and strength > 0):
+            raise MaxwellError(f"LinearisedTikhonov: strength is {strength!r}; expected a positive number.")
+        data = _real(array_of(observations, "observations"))
+        size = len(self._expansions[0].value)
+        if data.ndim != 2 or data.shape[1] != size:
+            raise MaxwellError(
+                f"observations have shape {np.shape(observations)}; expected (n, {size // 2}), a row a sample."
+            )
         weight = strength * self._scale**2
         estimates, objectives = [], []
         for e in self._expansions:

@@ -10,11 +10,12 @@ import time
 
 import numpy as np
 
-from maxwell.errors import MaxwellError
+from maxwell.errors import AccuracyError, MaxwellError
 from maxwell.forward import ForwardMap, LinearForwardMap
 from maxwell.inversion.result import Estimate, Record, Trace
 from maxwell.inversion.spectral import Tikhonov, WhitenedSystem
 from maxwell.inversion.whitening import DataSpace, Gaussian, Sampler, check_observation, draw, rms
+from maxwell.numbers import array_of
 
 
 class LinearMMSE:
@@ -80,7 +81,12 @@ class LinearMMSE:
 
     def estimate(self, observations) -> np.ndarray:
         """θ̂ for observations (n, m): (n, p)."""
-        data = self.space.whiten(np.asarray(observations) - self.value)
+        observations = array_of(observations, "observations")
+        if observations.shape[-1:] != self.value.shape:
+            raise MaxwellError(
+                f"observations have shape {observations.shape}; expected (n, {self.value.size}), a row a sample."
+            )
+        data = self.space.whiten(observations - self.value)
         return self.gaussian.mean + data @ self.gain.T
 
     def invert(self, observation) -> Estimate:
@@ -91,7 +97,7 @@ class LinearMMSE:
         notes = () if self.linear else (f"nonlinear map: moments of {self.solves or 'given'} pairs.",)
         try:
             predicted = self._forward(theta)
-        except MaxwellError as error:
+        except (MaxwellError, AccuracyError) as error:
             predicted = np.full_like(self.value, np.nan)
             notes += (f"no data of the estimate: {error}",)
         misfit = rms(self.space.whiten(observation - predicted))

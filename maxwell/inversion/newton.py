@@ -1,16 +1,20 @@
 """Gauss-Newton with the exact Jacobian, in a box, to the accuracy that the noise allows."""
 
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from maxwell.errors import MaxwellError
-from maxwell.forward import ForwardMap
+from maxwell.errors import AccuracyError, MaxwellError
+from maxwell.forward import ForwardMap, SlowPathWarning
 from maxwell.inversion.result import Estimate, Record, Trace
 from maxwell.inversion.rules import Discrepancy
 from maxwell.inversion.whitening import DataSpace, Gaussian, Sampler, check_observation, draw, rms
+from maxwell.numbers import array_of, is_real, is_whole
 
 FIRST_DAMPING = 1e-3
 """μ at the start, relative to the diagonal of the Hessian."""
@@ -45,11 +49,12 @@ class _Posterior:
             )
         self.precision = np.linalg.inv(gaussian.covariance / np.outer(self.scale, self.scale))
         self.observation, self.space = observation, None
-        self.linearisations, self.began = 0, time.perf_counter()
+        self.linearisations, self.slow, self.began = 0, 0, time.perf_counter()
 
     def at(self, theta) -> _Point:
         self.linearisations += 1
-        value, jacobian = self.forward.linearise(theta)
+        with self._one_notice():
+            value, jacobian = self.forward.linearise(theta)
         if self.space is None:
             self.space = DataSpace.of(self.noise, value, theta)
             self.observation = check_observation(self.observation, value)
@@ -60,6 +65,19 @@ class _Posterior:
             self.space.whiten(jacobian.T).T * self.scale,
             (theta - self.gaussian.mean) / self.scale,
         )
+
+    @contextmanager
+    def _one_notice(self) -> Iterator[None]:
+        """Hand on warnings, but of all SlowPathWarnings the first alone: every trial point may give one."""
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                yield
+        finally:
+            for given in caught:
+                slow = issubclass(given.category, SlowPathWarning)
+                self.slow += slow
+                if not slow or self.slow == 1:
+                    warnings.warn_explicit(given.message, given.category, given.filename, given.lineno)
 
     def objective(self, point: _Point) -> float:
         x = point.offset
@@ -96,7 +114,7 @@ def gauss_newton(
     With H = JᴴWᴴWJ + Γ⁻¹ each iteration minimises ½δᵀ(H + μ diag H)δ + ∇ᵀδ over the box.  The line search runs
     along the arc μ ↦ δ(μ): a step that brings too little is first aimed again with the curvature of F that the
     trial revealed (balls of equal R³q make a narrow bent valley); if that fails too, or the map refuses θ
-    (MaxwellError), μ grows.
+    (MaxwellError) or cannot solve it well enough (AccuracyError), μ grows.
 
     Stopping is aware of the noise: at a full step (μ = 0) shorter than `tolerance` posterior standard
     deviations, since the noise does not tell such points apart.  A run that ends in more misfit than noise
@@ -126,11 +144,14 @@ def gauss_newton(
         raise MaxwellError(
             "gauss_newton: the unknown is complex; expected real θ: use tikhonov for a linear map."
         )
-    if not tolerance > 0 or iterations < 1 or restarts < 0:
+    counts = is_whole(iterations) and is_whole(restarts)
+    if not (counts and is_real(tolerance) and tolerance > 0 and iterations >= 1 and restarts >= 0):
         raise MaxwellError(
             f"gauss_newton: tolerance {tolerance!r}, iterations {iterations!r}, restarts {restarts!r}; expected "
-            "a positive number, at least 1 and at least 0."
+            "a positive number and whole numbers of at least 1 and at least 0."
         )
+    if not isinstance(stop, Discrepancy | None):
+        raise MaxwellError(f"gauss_newton: stop is {stop!r}; expected Discrepancy(1.0) or None.")
     draws = draw(prior, samples, seed)
     gaussian = prior if isinstance(prior, Gaussian) else Gaussian.from_samples(draws)
     if np.iscomplexobj(gaussian.mean):
@@ -138,7 +159,7 @@ def gauss_newton(
             "gauss_newton: the unknown is complex; expected real θ: use tikhonov for a linear map."
         )
     low, high = _box(bounds, gaussian)
-    first = np.asarray(draws[0] if start is None else start, dtype=float)
+    first = array_of(draws[0] if start is None else start, "gauss_newton: start").astype(float)
     if first.shape != gaussian.mean.shape or not np.isfinite(first).all():
         raise MaxwellError(
             f"gauss_newton: start has shape {first.shape}; expected {gaussian.mean.shape} finite numbers."
@@ -151,7 +172,7 @@ def gauss_newton(
             runs.append(
                 _descend(posterior, np.clip(theta, low, high), low, high, stop, tolerance, iterations)
             )
-        except MaxwellError:
+        except (MaxwellError, AccuracyError):
             if not runs:
                 raise
             continue  # a draw that the map refuses is no start
@@ -172,6 +193,8 @@ def gauss_newton(
         notes.append(
             f"unknowns {np.flatnonzero((point.theta <= low) | (point.theta >= high)).tolist()} at a bound."
         )
+    if posterior.slow:
+        notes.append(f"{posterior.slow} of {posterior.linearisations} points left the map's fast path.")
     _, hessian = posterior.model(point)
     covariance = np.linalg.inv(hessian) * np.outer(posterior.scale, posterior.scale)
     spent = (posterior.linearisations, time.perf_counter() - posterior.began)
@@ -229,7 +252,7 @@ def _try(posterior, point, step, predicted, low, high):
         return None, 0.0
     try:
         trial = posterior.at(np.clip(point.theta + step * posterior.scale, low, high))
-    except MaxwellError:
+    except (MaxwellError, AccuracyError):
         return None, 0.0
     return trial, (posterior.objective(point) - posterior.objective(trial)) / predicted
 
@@ -245,9 +268,15 @@ def _box_step(hessian, descent, low, high):
 
 
 def _box(bounds, gaussian):
-    low, high = bounds if bounds is not None else (gaussian.low, gaussian.high)
-    low = np.full(gaussian.mean.shape, -np.inf) if low is None else np.asarray(low, dtype=float)
-    high = np.full(gaussian.mean.shape, np.inf) if high is None else np.asarray(high, dtype=float)
+    given = (gaussian.low, gaussian.high) if bounds is None else bounds
+    if not (np.iterable(given) and len(given) == 2):
+        raise MaxwellError(f"gauss_newton: bounds is {given!r}; expected (low, high).")
+    low, high = (
+        np.full(gaussian.mean.shape, limit)
+        if side is None
+        else array_of(side, "gauss_newton: bounds").astype(float)
+        for side, limit in zip(given, (-np.inf, np.inf), strict=True)
+    )
     if low.shape != gaussian.mean.shape or high.shape != gaussian.mean.shape or not (low < high).all():
         raise MaxwellError(
             f"gauss_newton: bounds have shapes {low.shape} and {high.shape}; expected two of {gaussian.mean.shape} "

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.numbers import is_real
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Fixed(Rule):
     value: float
 
     def __post_init__(self):
-        if not (np.isfinite(self.value) and self.value >= 0):
+        if not (is_real(self.value) and self.value >= 0):
             raise MaxwellError(f"Fixed: value is {self.value!r}; expected a finite penalty of at least 0.")
 
     def penalties(self, grid: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ class Discrepancy(Rule):
     safety: float = 1.0
 
     def __post_init__(self):
-        if not (np.isfinite(self.safety) and self.safety > 0):
+        if not (is_real(self.safety) and self.safety > 0):
             raise MaxwellError(
                 f"Discrepancy: safety is {self.safety!r}; expected a positive number, about 1."
             )
@@ -121,7 +122,7 @@ class GCV(Rule):
     inflation: float = 1.4
 
     def __post_init__(self):
-        if not (np.isfinite(self.inflation) and self.inflation >= 1):
+        if not (is_real(self.inflation) and self.inflation >= 1):
             raise MaxwellError(f"GCV: inflation is {self.inflation!r}; expected a number from 1 to about 2.")
 
     def choose(self, candidates: Candidates) -> Choice:

@@ -124,6 +124,10 @@ class WhitenedSystem:
 
     def invert(self, observation, method: Filter, rule: Rule) -> Estimate:
         """θ̂ for one observation (m,), its penalty chosen by the rule."""
+        if not isinstance(rule, Rule):
+            raise MaxwellError(
+                f"rule is {rule!r}; expected an object such as Discrepancy(), GCV() or Fixed(1.0)."
+            )
         start = time.perf_counter()
         observation = check_observation(observation, self.value)
         data = self.space.whiten(observation - self.value)

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.numbers import array_of, is_whole
 
 RANK = 1e-12
 """Eigenvalues of a covariance below this part of the largest one count as zero."""
@@ -32,7 +33,8 @@ class Gaussian:
     high: np.ndarray | None = None
 
     def __post_init__(self):
-        mean, covariance = np.asarray(self.mean), np.asarray(self.covariance)
+        mean = array_of(self.mean, "Gaussian: mean")
+        covariance = array_of(self.covariance, "Gaussian: covariance")
         if mean.ndim != 1 or covariance.shape != (mean.size, mean.size):
             raise MaxwellError(
                 f"Gaussian: mean has shape {mean.shape} and covariance {covariance.shape}; "
@@ -106,7 +108,17 @@ def draw(prior: Sampler, samples: int, seed: int | np.random.Generator) -> np.nd
         raise MaxwellError(
             f"prior is {prior!r}; expected an object with sample(rng, size) or a maxwell.inversion.Gaussian."
         )
-    return np.asarray(prior.sample(np.random.default_rng(seed), samples))
+    if not (is_whole(samples) and samples >= 1):
+        raise MaxwellError(
+            f"samples is {samples!r}; expected a whole number of at least 1, of draws from the prior."
+        )
+    try:
+        rng = np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise MaxwellError(
+            f"seed is {seed!r}; expected a whole number of at least 0 or a numpy Generator."
+        ) from None
+    return np.asarray(prior.sample(rng, samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +136,12 @@ class DataSpace:
     @classmethod
     def of(cls, noise, data: np.ndarray, unknown: np.ndarray) -> "DataSpace":
         """For data and an unknown of the kind (real or complex) of these two."""
-        noise = np.asarray(noise, dtype=float)
-        if noise.shape not in ((), data.shape) or not (np.isfinite(noise).all() and (noise > 0).all()):
+        noise = array_of(noise, "noise")
+        if (
+            noise.shape not in ((), data.shape)
+            or np.iscomplexobj(noise)
+            or not (np.isfinite(noise).all() and (noise > 0).all())
+        ):
             raise MaxwellError(
                 f"noise is {np.array2string(noise, threshold=6)}; expected a positive standard deviation in the "
                 f"unit of the data, one number or one for each of the {data.size} data."
@@ -135,7 +151,7 @@ class DataSpace:
                 "the unknown is complex and the data are real; pass the unknown as real numbers."
             )
         stacked = np.iscomplexobj(data) and not np.iscomplexobj(unknown)
-        return cls(np.broadcast_to(noise, data.shape), stacked)
+        return cls(np.broadcast_to(noise.astype(float), data.shape), stacked)
 
     @property
     def size(self) -> int:
@@ -152,13 +168,13 @@ class DataSpace:
 
 def check_observation(observation, data: np.ndarray) -> np.ndarray:
     """The observation as finite numbers of the shape and kind of `data`, or one sentence."""
-    observation = np.asarray(observation)
+    observation = array_of(observation, "observation")
     if observation.shape != data.shape:
         raise MaxwellError(
             f"observation has shape {observation.shape}; the forward map gives {data.shape}: "
             "pass the data of one sample, on the survey of this map."
         )
-    if not np.issubdtype(observation.dtype, np.number) or not np.isfinite(observation).all():
+    if not np.isfinite(observation).all():
         raise MaxwellError(
             "observation has entries that are not finite numbers; leave out or repair those data."
         )

@@ -40,12 +40,11 @@ class BallPrior(Prior):
 
     def __post_init__(self):
         for name in ("x", "y", "z", "radius", "contrast"):
-            interval = getattr(self, name)
-            if np.shape(interval) != (2,) or not all(map(is_real, interval)) or interval[0] >= interval[1]:
-                raise MaxwellError(
-                    f"BallPrior: {name} is {interval!r}; expected (low, high) with low < high."
-                )
-            object.__setattr__(self, name, tuple(interval))
+            given = getattr(self, name)
+            interval = tuple(given) if np.iterable(given) else ()
+            if len(interval) != 2 or not all(map(is_real, interval)) or interval[0] >= interval[1]:
+                raise MaxwellError(f"BallPrior: {name} is {given!r}; expected (low, high) with low < high.")
+            object.__setattr__(self, name, interval)
         for name in ("radius", "contrast"):
             if getattr(self, name)[0] <= 0:
                 raise MaxwellError(f"BallPrior: {name} is {getattr(self, name)}; expected positive bounds.")

@@ -1,9 +1,12 @@
 """Gauss-Newton: limits, bounds, refusals and traces on small maps, and one ball recovered from noisy fields."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 import maxwell
+from maxwell.errors import AccuracyError
 from maxwell.inversion import Discrepancy, Fixed, Gaussian, gauss_newton, tikhonov
 
 
@@ -125,6 +128,45 @@ def test_a_point_that_the_map_refuses_is_an_infeasible_step():
         gauss_newton(Map(1, logarithm), np.log([0.1]), 1e-4, prior, start=[-8.0])
 
 
+def test_a_point_that_cannot_be_solved_accurately_is_a_refused_step():
+    failed = []
+
+    def logarithm(theta):
+        if theta[0] <= 0:
+            failed.append(theta[0])
+            raise AccuracyError("The solver left a relative residual of 1.0; expected at most 1e-9.")
+        return np.log(theta), np.array([[1 / theta[0]]])
+
+    prior = Gaussian(np.array([5.0]), np.array([[100.0]]))
+    estimate = gauss_newton(Map(1, logarithm), np.log([0.1]), 1e-4, prior, start=[8.0], restarts=0)
+    assert failed
+    assert estimate.theta == pytest.approx([0.1], rel=1e-3)
+    with pytest.raises(AccuracyError, match="relative residual"):
+        gauss_newton(Map(1, logarithm), np.log([0.1]), 1e-4, prior, start=[-8.0], restarts=0)
+
+
+def test_the_slow_path_is_told_once_and_counted_and_other_warnings_pass():
+    def slow(theta):
+        warnings.warn(
+            f"theta {theta.tolist()} is outside: refactorised.", maxwell.SlowPathWarning, stacklevel=2
+        )
+        warnings.warn("of another kind", UserWarning, stacklevel=2)
+        return rosenbrock(theta)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimate = gauss_newton(Map(2, slow), np.zeros(2), 1e-3, FLAT, start=[-1.2, 1.0], restarts=0)
+    kinds = [given.category for given in caught]
+    points = estimate.trace.linearisations
+    assert kinds.count(maxwell.SlowPathWarning) == 1
+    assert kinds.count(UserWarning) == points > 2
+    assert f"{points} of {points} points left the map's fast path." in estimate.trace.notes
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", maxwell.SlowPathWarning)
+        with pytest.raises(maxwell.SlowPathWarning):
+            gauss_newton(Map(2, slow), np.zeros(2), 1e-3, FLAT, start=[-1.2, 1.0], restarts=0)
+
+
 def test_a_wrong_basin_is_noticed_and_left_by_another_start():
     """Misfit far above the noise proves the basin wrong; without a restart the note says that."""
     forward, prior = Map(1, wells), Gaussian(np.zeros(1), np.eye(1), np.array([-4.0]), np.array([4.0]))
@@ -215,6 +257,16 @@ def test_errors_over_noise_draws_are_spread_like_the_posterior_covariance(balls)
         ({"bounds": (np.zeros(3), np.ones(3))}, "bounds have shapes"),
         ({"tolerance": 0.0}, "tolerance"),
         ({"iterations": 0}, "iterations"),
+        ({"iterations": 2.5}, "iterations 2.5"),
+        ({"tolerance": "a"}, "tolerance 'a'"),
+        ({"samples": 0}, "samples is 0; expected a whole number of at least 1"),
+        ({"samples": 2.5}, "samples is 2.5"),
+        ({"seed": "a"}, "seed is 'a'; expected a whole number"),
+        ({"noise": "a"}, "noise has dtype"),
+        ({"noise": 1j}, "positive standard deviation"),
+        ({"stop": "morozov"}, "stop is 'morozov'"),
+        ({"start": "a"}, "start has dtype"),
+        ({"bounds": 3}, r"bounds is 3; expected \(low, high\)"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(options, words):

@@ -176,6 +176,7 @@ def test_wrong_fields_are_refused_in_a_sentence(fields, expected):
         (maxwell.Balls, {"width": None}, "width is None"),
         (maxwell.BallPrior, {"count": 2.0}, "count is 2.0; expected a whole number of at least 1"),
         (maxwell.BallPrior, {"count": 0}, "count is 0; expected a whole number of at least 1"),
+        (maxwell.BallPrior, {"y": ((0.1, 0.2), 0.3)}, r"y is \(\(0.1, 0.2\), 0.3\); expected \(low, high\)"),
         (maxwell.BallPrior, {"x": 0.5}, r"x is 0.5; expected \(low, high\)"),
         (maxwell.BallPrior, {"z": ("a", "b")}, r"z is \('a', 'b'\); expected \(low, high\)"),
     ],
