@@ -4,7 +4,9 @@ Workers compute and this process alone writes, so nothing writes to the folder o
 is "wanted minus done", so a run that was stopped, however roughly, is continued by running it again.
 Sample i depends on the recipe and i alone, so the workers' number and order change no bit. Whether the
 fast path of a mesh is prepared depends on how many samples the recipe asks of that mesh, done or not: what
-is prepared lies beside the shards for all workers and later runs, and comes out the same if it is deleted.
+is prepared lies beside the shards for all workers and later runs, and comes out the same if it is deleted. Where
+it cannot be prepared, for want of room say, the samples are refactorised and the user is told: that changes their
+bits, by some 1e-9 of their size.
 """
 
 import functools
@@ -13,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,9 +51,15 @@ def generate(
         shard and at the end.
 
     Cost: a mesh of enough samples (32 or more) is prepared once, at the cost of some samples, and its blocks are
-    kept in ``out/blocks`` (up to a GB, shared by the workers); then one solve a sample. In each worker
-    the memory of one or two discretisations; here that of a few shards. Finished shards survive Ctrl-C, a kill, a
-    full disk and a failed sample.
+    kept in ``out/blocks``, shared by the workers: 8 N² bytes a frequency with N the unknowns of the region of
+    interest (16 N² up to N = 2,500). Of the recipes that come with the package: demo N = 5,246 and 10,332 (0.2 and
+    0.8 GiB, training and finer mesh), conductivity 10,740 and 19,494 (0.9 and 2.8), two_balls 10,332 and 20,344
+    (0.8 and 3.1), voxels 2,936 and 9,324 (0.06 and 0.6); the linear ones none. Then one solve a sample. In each
+    worker the memory of one or two discretisations; here that of a few shards. Finished shards survive Ctrl-C, a
+    kill, a full disk and a failed sample.
+
+    Warns with :class:`maxwell.SlowPathWarning` of a mesh that could not be prepared (no room, a folder that
+    refuses): its samples are refactorised, as ``method`` of each tells, and differ by some 1e-9 from the others.
 
     Raises :class:`DataError` for a faulty recipe, a folder that holds another data set or is being
     written by another process, a sample that cannot be solved, a worker that died, a disk that refuses.
@@ -156,12 +164,12 @@ def _fill(folder: Folder, manifest: schema.Manifest, workers: int | None, watch:
     origin = provenance.collect()
     try:
         with executors.local(min(workers, len(todo))) as executor:
-            todo = _prepare(
+            plan = _prepare(
                 executor, folder, recipe, todo, lambda: watch(Progress("prepare", done, total, kept, 0.0))
             )
             began = time.perf_counter()
             watch(Progress("solve", done, total, kept, 0.0))
-            for shard, arrays in _results(executor, folder, recipe, todo, _LOOK_AHEAD * workers):
+            for shard, arrays in _results(executor, recipe, plan, _LOOK_AHEAD * workers):
                 folder.write_shard(manifest, shard, arrays, origin)
                 done += len(shard)
                 watch(Progress("solve", done, total, kept, time.perf_counter() - began))
@@ -174,38 +182,51 @@ def _fill(folder: Folder, manifest: schema.Manifest, workers: int | None, watch:
 
 def _prepare(
     executor: Executor, folder: Folder, recipe: Recipe, todo: list[Shard], alive: Callable[[], None]
-) -> list[Shard]:
+) -> list[tuple[Shard, "_Mesh"]]:
     """Build each mesh's forward map once in the first worker: kernels are compiled and blocks computed for all.
 
     (Several processes that compile at once run into the short patience of the kernel cache's lock.)
-    ``alive`` is called at the start and then every ten seconds. Returns the shards in the order to compute
-    them: mesh by mesh, the finest first, so that workers keep their forward maps and no long task is left
-    for the end.
+    ``alive`` is called at the start and then every ten seconds. Returns the shards with their meshes in the order
+    to compute them: mesh by mesh, the finest first, so that workers keep their forward maps and no long task is
+    left for the end. A mesh that cannot be prepared here is prepared by no worker.
     """
     alive()
     meshes = {shard.split: _Mesh.of(folder, recipe, shard.split) for shard in todo}
-    dofs = {}
+    dofs, used = {}, {}
     for mesh in sorted(set(meshes.values())):
         building = executor.submit(_discretise, mesh)
         while not wait([building], _HEARTBEAT).done:
             alive()
-        dofs[mesh] = building.result()
-    return sorted(todo, key=lambda shard: (-dofs[meshes[shard.split]], meshes[shard.split]))
+        dofs[mesh], note = building.result()
+        used[mesh] = replace(mesh, samples=0) if note else mesh
+        _tell(note)
+    todo = sorted(todo, key=lambda shard: (-dofs[meshes[shard.split]], meshes[shard.split]))
+    return [(shard, used[meshes[shard.split]]) for shard in todo]
+
+
+def _tell(note: str) -> None:
+    if note:
+        warnings.warn(note, maxwell.SlowPathWarning, stacklevel=5)  # whoever called `generate`
 
 
 def _results(
-    executor: Executor, folder: Folder, recipe: Recipe, todo: list[Shard], look_ahead: int
+    executor: Executor, recipe: Recipe, plan: list[tuple[Shard, "_Mesh"]], look_ahead: int
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray]]]:
     """Each shard with its arrays, as they finish; never more than ``look_ahead`` under way."""
-    waiting = iter(todo)
+    waiting = iter(plan)
     under_way: dict[Future, Shard] = {}
+    told = set()
     while True:
-        for shard in islice(waiting, look_ahead - len(under_way)):
-            under_way[executor.submit(_solve, _Task.of(folder, recipe, shard))] = shard
+        for shard, mesh in islice(waiting, look_ahead - len(under_way)):
+            under_way[executor.submit(_solve, _Task.of(mesh, recipe, shard))] = shard
         if not under_way:
             return
         for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-            yield under_way.pop(future), future.result()
+            arrays, note = future.result()
+            if note not in told:  # several workers may have met the same
+                told.add(note)
+                _tell(note)
+            yield under_way.pop(future), arrays
 
 
 # -- in the workers -------------------------------------------------------------------------------------
@@ -217,7 +238,7 @@ class _Mesh:
 
     problem: str  # canonical JSON
     mesh: str  # canonical JSON
-    samples: int  # that the recipe asks of it, in all splits
+    samples: int  # that the recipe asks of it, in all splits; 0 once it could not be prepared
     blocks: Path  # where what it prepares is kept
 
     @classmethod
@@ -239,15 +260,14 @@ class _Task:
     stop: int
 
     @classmethod
-    def of(cls, folder: Folder, recipe: Recipe, shard: Shard) -> "_Task":
-        mesh = _Mesh.of(folder, recipe, shard.split)
+    def of(cls, mesh: _Mesh, recipe: Recipe, shard: Shard) -> "_Task":
         source = recipe.parameters_of(shard.split)
         return cls(mesh, recipe.seed, shard.split, source, shard.start, shard.stop)
 
 
-def _solve(task: _Task) -> dict[str, np.ndarray]:
-    """The arrays of one shard."""
-    forward = _forward_map(task.mesh)
+def _solve(task: _Task) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of one shard, and what the user should know of its mesh."""
+    forward, note = _forward_map(task.mesh)
     prior = _problem(task.mesh.problem).prior
     rows = []
     for index in range(task.start, task.stop):
@@ -279,7 +299,7 @@ def _solve(task: _Task) -> dict[str, np.ndarray]:
             }
             | {name: response.info[name] for name in ("residual", "reciprocity", "dofs")}
         )
-    return {array.name: array.cast([row[array.name] for row in rows]) for array in schema.ARRAYS}
+    return {array.name: array.cast([row[array.name] for row in rows]) for array in schema.ARRAYS}, note
 
 
 @functools.lru_cache(maxsize=1)
@@ -288,15 +308,24 @@ def _problem(problem: str) -> Any:
 
 
 @functools.lru_cache(maxsize=2)  # shards come mesh by mesh; a third discretisation would only hold memory
-def _forward_map(mesh: _Mesh) -> Any:
+def _forward_map(mesh: _Mesh) -> tuple[Any, str]:
+    """The forward map of a mesh, prepared if that pays and can be; else the note says why it is not."""
     try:
         forward = _problem(mesh.problem).discretise(**json.loads(mesh.mesh))
         executors.limit_threads()
-        if forward.pays_to_prepare(mesh.samples):
-            forward.prepare(mesh.blocks)
     except Exception as error:
         raise DataError(f"mesh {mesh.mesh} cannot be discretised: {_reason(error)}.") from None
-    return forward
+    if not mesh.samples:
+        return forward, ""
+    try:
+        if forward.pays_to_prepare(mesh.samples):
+            forward.prepare(mesh.blocks)
+    except (maxwell.MaxwellError, maxwell.AccuracyError, MemoryError) as error:
+        return forward, (
+            f"mesh {mesh.mesh} cannot be prepared: {_reason(error)}. Its samples are refactorised instead: slower, "
+            "and the bits depend on it (some 1e-9 of the data); `method` of each sample tells which it had."
+        )
+    return forward, ""
 
 
 def _reason(error: Exception) -> str:
@@ -304,6 +333,9 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, maxwell.MaxwellError) else f"{type(error).__name__}: {text}"
 
 
-def _discretise(mesh: _Mesh) -> int:
-    """Build a forward map and keep it; its number of dofs."""
-    return _forward_map(mesh).dofs
+def _discretise(mesh: _Mesh) -> tuple[int, str]:
+    """Build a forward map and keep it; its number of dofs, and what the user should know."""
+    forward, note = _forward_map(mesh)
+    if note:  # it will be asked for as one that is not prepared, and two would take the memory of two
+        _forward_map.cache_clear()
+    return forward.dofs, note

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,3 +143,38 @@ def test_a_sample_that_leaves_the_region_is_solved_the_slow_way_and_told_in_its_
     np.testing.assert_array_equal(slow, lowest < ds.problem.region[0, 2])
     assert 0 < slow.sum() < len(ds)
     assert "refactorising" not in capfd.readouterr().err
+
+
+def test_a_mesh_that_cannot_be_prepared_is_refactorised_and_the_user_is_told_once(prepared, tmp_path):
+    out = tmp_path / "refused"
+    out.mkdir()
+    (out / "blocks").touch()  # no folder can be made here
+    with pytest.warns(maxwell.SlowPathWarning) as told:
+        ds = generate(out, BALL, MANY, workers=2, cells=3, degree=1)
+    (sentence,) = [str(warning.message) for warning in told]
+    assert re.search(
+        r'"cells":3.* cannot be prepared: .*blocks \(File exists\).*refactorised.*1e-9', sentence
+    )
+    assert told[0].filename == __file__
+    assert all(method.startswith("refactorise") for method in ds.records["method"])
+    np.testing.assert_array_equal(ds.split("train").observations, direct(ds.split("train"))[1])
+    off = np.linalg.norm(prepared.observations - ds.observations, axis=1)
+    assert (off < 2e-9 * np.linalg.norm(ds.observations, axis=1)).all()
+
+
+def test_blocks_that_vanish_under_a_run_cost_time_and_no_sample(tmp_path):
+    """A worker keeps two meshes: the blocks of a third are looked for again when its samples come."""
+    meshes = [{"cells": 3, "degree": 1, "grading": g} for g in (0.0, 0.5)] + [{"cells": 4, "degree": 1}]
+    names = ("train", "valid", "test")
+    splits = {name: {"samples": MANY, "mesh": mesh} for name, mesh in zip(names, meshes, strict=True)}
+    out, text = tmp_path / "vanished", recipe(BALL, MANY, cells=3, degree=1)
+
+    def lose(event):
+        if event.stage == "solve" and event.done == 0:
+            shutil.rmtree(out / "blocks")
+            (out / "blocks").touch()
+
+    with pytest.warns(maxwell.SlowPathWarning, match="cannot be prepared: .*File exists"):
+        ds = data.generate(data.recipe.parse({**text, "splits": splits}), out, 1, progress=lose)
+    slow = [np.strings.startswith(ds.split(name).records["method"], "refactorise") for name in names]
+    assert [(s.any(), s.all()) for s in slow] == [(True, True), (True, True), (False, False)]
