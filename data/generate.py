@@ -52,11 +52,11 @@ def generate(
 
     Cost: a mesh of enough samples (32 or more) is prepared once, at the cost of some samples, and its blocks are
     kept in ``out/blocks``, shared by the workers: 8 N² bytes a frequency with N the unknowns of the region of
-    interest (16 N² up to N = 2,500). Of the recipes that come with the package: demo N = 5,246 and 10,332 (0.2 and
-    0.8 GiB, training and finer mesh), conductivity 10,740 and 19,494 (0.9 and 2.8), two_balls 10,332 and 20,344
-    (0.8 and 3.1), voxels 2,936 and 9,324 (0.06 and 0.6); the linear ones none. Then one solve a sample. In each
-    worker the memory of one or two discretisations; here that of a few shards. Finished shards survive Ctrl-C, a
-    kill, a full disk and a failed sample.
+    interest (16 N² up to N = 2,500 and where induction is strong). Of the recipes that come with the package,
+    training and finer mesh: demo N = 5,246 and 10,332 (0.2 and 0.8 GiB), conductivity 10,740 and 19,494 (0.9 and
+    2.8), two_balls 10,332 and 20,344 (0.8 and 3.1), voxels 2,936 and 9,324 (0.06 and 0.6); the linear ones none.
+    Then one solve a sample. In each worker the memory of one or two discretisations; here that of a few shards.
+    Finished shards survive Ctrl-C, a kill, a full disk and a failed sample.
 
     Warns with :class:`maxwell.SlowPathWarning` of a mesh that could not be prepared (no room, a folder that
     refuses): its samples are refactorised, as ``method`` of each tells, and differ by some 1e-9 from the others.
@@ -323,7 +323,7 @@ def _forward_map(mesh: _Mesh) -> tuple[Any, str]:
     except (maxwell.MaxwellError, maxwell.AccuracyError, MemoryError) as error:
         return forward, (
             f"mesh {mesh.mesh} cannot be prepared: {_reason(error)}. Its samples are refactorised instead: slower, "
-            "and the bits depend on it (some 1e-9 of the data); `method` of each sample tells which it had."
+            "and the bits depend on it (below 1e-8 of the data, mostly 1e-9); `method` of each sample tells."
         )
     return forward, ""
 
