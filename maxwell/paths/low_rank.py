@@ -110,7 +110,8 @@ class LowRankUpdate:
             _green(background, dofs, self._gradient, arrays["potential"], self._scale, arrays["green"])
 
         self.columns = self.columns_of(cell_dofs)
-        arrays = blocks.get("low_rank", shapes, compute)
+        smooth = 8 * len(nodes) * len(dofs)  # what `_green` holds besides
+        arrays = blocks.get("low_rank", shapes, compute, working=smooth)
         self._potential, self._green = arrays["potential"], arrays["green"]
         self.memory = sum(array.nbytes for array in arrays.values()) / 1e6
 

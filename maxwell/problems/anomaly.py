@@ -62,7 +62,8 @@ class Anomalies:
         cells = near[changed]
         anomaly = Anomaly(tables[cells], log_contrast[changed], cells if inside else None)
         depth = min(s.skin_depth(self._problem.background) for s in self._problem.scalings)
-        depths = depth * np.exp(-anomaly.log_contrast.max(axis=1, initial=-np.inf) / 2)
+        strongest = np.clip(anomaly.log_contrast.max(axis=1, initial=-np.inf), -50, 50)
+        depths = depth * np.exp(-strongest / 2)
         cells_per_depth = (depths / self._space.cell_widths[anomaly.tables.cells]).min(initial=np.inf)
         resolution.check_anomaly(self._comm.allreduce(float(cells_per_depth), MPI.MIN), self._space.degree)
         return anomaly

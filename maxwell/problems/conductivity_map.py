@@ -186,10 +186,9 @@ class ConductivityMap(ForwardMap):
         """Whether so many samples are worth a preparation; depends on the discretisation alone, not on timings."""
         if self.comm.size > 1:
             return False
-        if not self._anomalies.mostly_inside():
-            return False
         columns = LowRankUpdate.columns_of(self._region.dofs)
-        return samples >= max(LEAST_SAMPLES, SAMPLES_PER_COLUMN * columns)
+        enough = samples >= max(LEAST_SAMPLES, SAMPLES_PER_COLUMN * columns)
+        return enough and self._anomalies.mostly_inside()
 
     def batch(self, thetas) -> np.ndarray:
         """F of each row: (n, p) → (n, m) complex128; prepares a fast path in memory when n makes it worth while."""
