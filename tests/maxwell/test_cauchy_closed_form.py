@@ -1,5 +1,7 @@
 """The Cauchy problem without a mesh: closed form, modes, prior, specification."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
