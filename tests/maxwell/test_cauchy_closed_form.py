@@ -12,6 +12,11 @@ import maxwell
 from maxwell.reference.cauchy import FaceModes, Waveguide
 
 
+def random_theta(modes, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal(modes) + 1j * rng.standard_normal(modes)
+
+
 @given(depth=st.floats(0.05, 2.0), wavenumber=st.floats(0.1, 12.0), loss=st.floats(0.0, 50.0))
 def test_closed_form_equals_the_formula_with_hyperbolic_functions(depth, wavenumber, loss):
     guide = Waveguide(FaceModes(24), depth, wavenumber, loss)
