@@ -84,15 +84,3 @@ def box(comm, cells: int, grading: float, region: np.ndarray, *, cell: str = "te
     for axis, faces in enumerate(lines):
         mesh.geometry.x[:, axis] = faces[np.rint(mesh.geometry.x[:, axis] * cells).astype(int)]
     return mesh
-
-
-def bricks(mesh) -> np.ndarray:
-    """Number of the brick that each cell of a `box` lies in, (cells,) int64, ghost cells included.
-
-    Brick (i, j, k), counted along x, y and z, of a box of n bricks an edge has the number (i n + j) n + k.
-    """
-    share = CELLS[mesh.topology.cell_name()]
-    n = round((mesh.topology.index_map(3).size_global / share) ** (1 / 3))
-    # The box is created brick by brick with x fastest, whatever order the cells have been given since.
-    k, j, i = np.unravel_index(np.asarray(mesh.topology.original_cell_index) // share, (n, n, n))
-    return np.ravel_multi_index((i, j, k), (n, n, n)).astype(np.int64)

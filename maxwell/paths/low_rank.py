@@ -225,12 +225,17 @@ class LowRankUpdate:
 
 
 def _potential(stiffness, nodes):
-    """(K + ρK_∂)⁻¹ on some nodes (v, v), one node outside them held at zero: only differences matter."""
-    outside = np.setdiff1d(np.arange(stiffness.shape[0]), nodes)[:1]
-    free = np.setdiff1d(np.arange(stiffness.shape[0]), outside)
+    """(K + ρK_∂)⁻¹ on some nodes (v, v), one node held at zero, outside them if there is one.
+
+    Any node serves: only differences of potentials matter, and loads that are gradients sum to zero.
+    """
+    pinned = np.append(np.setdiff1d(np.arange(stiffness.shape[0]), nodes), nodes[0])[0]
+    free = np.delete(np.arange(stiffness.shape[0]), pinned)
+    inner = nodes != pinned
+    place = np.searchsorted(free, nodes[inner])
     solver = SymmetricSolver(sp.csr_array(stiffness[free][:, free]).astype(complex))
-    place = np.searchsorted(free, nodes)
-    inverse = solver.inverse(place, place).real
+    inverse = np.zeros((len(nodes), len(nodes)))
+    inverse[np.ix_(inner, inner)] = solver.inverse(place, place).real
     solver.close()
     return inverse
 

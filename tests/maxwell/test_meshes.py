@@ -87,19 +87,6 @@ def test_grading_refines_the_region_and_the_top(cell):
 
 
 @pytest.mark.parametrize("cell", meshes.CELLS)
-def test_bricks_are_numbered_lexicographically_and_filled(cell):
-    mesh = meshes.box(MPI.COMM_SELF, 5, 1.0, REGION, cell=cell, planes=((0.3,), (0.2, 0.6), ()))
-    numbers = meshes.bricks(mesh)
-    assert numbers.dtype == np.int64
-    middle = corners(mesh).mean(axis=1)
-    position = [np.searchsorted(faces(mesh, axis), middle[:, axis]) - 1 for axis in range(3)]
-    assert numbers.tolist() == np.ravel_multi_index(position, (5, 5, 5)).tolist()
-    assert np.bincount(numbers).tolist() == [meshes.CELLS[cell]] * 125
-    x, y, z = (np.diff(faces(mesh, axis)) for axis in range(3))
-    assert np.bincount(numbers, volumes(mesh)) == pytest.approx(np.einsum("i,j,k->ijk", x, y, z).ravel())
-
-
-@pytest.mark.parametrize("cell", meshes.CELLS)
 @pytest.mark.parametrize("degree", [1, 2])
 def test_tables_integrate_products_of_the_basis_and_a_quadratic_exactly(cell, degree):
     """∫ s u·v for fields of the space and a quadratic s, against the integral over the box in closed form."""

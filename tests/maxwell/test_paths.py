@@ -168,6 +168,18 @@ def test_a_ball_outside_the_region_is_solved_slowly_with_a_notice():
     assert np.array_equal(response.observation, expected)
 
 
+@pytest.mark.parametrize("mesh", [{"cells": 2, "degree": 1}, {"cells": 2, "degree": 2}], ids=str)
+def test_a_region_that_holds_the_whole_mesh_is_no_exception(mesh, path, monkeypatch):
+    """No node lies outside such a region, and there is no exterior."""
+    monkeypatch.setattr(path, "flops", staticmethod(lambda *_: -1.0))
+    forward = maxwell.Conductivity().discretise(**mesh)
+    forward.prepare()
+    data, jacobian = forward.linearise(STRONG)
+    slow, slow_jacobian = forward.refactorising.linearise(STRONG)
+    assert distance(data, slow) < 2e-9
+    assert distance(jacobian, slow_jacobian) < 1e-8
+
+
 def test_an_update_that_does_not_converge_is_solved_slowly_with_a_notice(monkeypatch):
     forward = maxwell.Conductivity().discretise(cells=3, degree=1)
     expected = forward(STRONG)
