@@ -21,6 +21,7 @@ from experiments.errors import StudyError
 from experiments.files import write_json
 from experiments.runs import Run, load
 from experiments.variants import pairs_of, variants_of
+from maxwell import Balls
 from maxwell.inversion import LinearisedTikhonov
 
 NOISES = (0.0, 0.001, 0.01, 0.05, 0.2)
@@ -44,6 +45,12 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
     Raises StudyError when a run belongs to another data set or noise levels differ.
     """
     opened = data.open(dataset)
+    unknown = getattr(opened.problem, "parametrisation", opened.problem)
+    if not isinstance(unknown, Balls):
+        raise StudyError(
+            f"{opened.path}: holds data of {unknown!r}; expected balls, whose groups and images the comparison "
+            "knows: read the runs from Python for other unknowns."
+        )
     variants = variants_of([_own(run, opened) for run in find_runs(runs)])
     noise = _one({variant.spec.noise for variant in variants})
     levels = sorted({*NOISES, noise})

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+import data
 from experiments import cli
 from experiments.commands import train
 from experiments.progress import Progress, clock
@@ -79,6 +80,16 @@ def test_a_missing_recipe(tmp_path, capsys):
 def test_a_missing_data_set(tmp_path, capsys, command, demo):
     rest = [tmp_path / "out"] if command == "train" else [demo / "runs"]
     assert str(tmp_path / "nothing") in refused(capsys, command, tmp_path / "nothing", *rest)
+
+
+def test_unknowns_that_the_comparison_does_not_know(tmp_path, capsys):
+    few = {f"splits.{name}.samples": 3 for name in ("train", "valid", "test", "test_inverse_crime")}
+    coarse = {"cells": 8, "degree": 1}
+    meshes = {"mesh": coarse, "splits.valid.mesh": coarse, "splits.test.mesh": {"cells": 12, "degree": 1}}
+    data.generate("magnetisation", tmp_path / "data", workers=1, overrides={**few, **meshes})
+    said = refused(capsys, "compare", tmp_path / "data", tmp_path / "runs")
+    assert "MagneticCells" in said
+    assert "expected balls" in said
 
 
 def test_a_reader_that_goes_away_is_no_crash(tmp_path, demo):
