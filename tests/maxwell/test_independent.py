@@ -32,7 +32,7 @@ def ours():
 
 
 def test_the_independent_solution_converges_on_its_own(truth):
-    """One order less, and two cells across the ball instead of three, change it by no more than the recipe's error."""
+    """One order less, or two cells across the ball instead of three, changes it by less than the recipe's error."""
     order = independent.solve(PROBLEM, THETAS, lines(across=3), order=2)
     mesh = independent.solve(PROBLEM, THETAS, lines(across=2), order=3)
     assert (np.array(relative(order.data, truth.data)) < [0.015, 0.005]).all()
