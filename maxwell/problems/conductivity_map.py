@@ -86,9 +86,12 @@ class ConductivityMap(ForwardMap):
         refuse_hopeless(memory.nedelec_unknowns(self.cells, degree, cell), self.comm)
         mesh = meshes.box(self.comm, self.cells, grading, problem.region, cell=cell, planes=planes)
         self.space = NedelecSpace(mesh, degree)
-        width = self.comm.allreduce(self.space.cell_widths.max(), MPI.MAX)
+        widest = self.comm.allreduce(self.space.cell_widths.max(initial=0.0), MPI.MAX)
+        narrowest = self.comm.allreduce(self.space.cell_widths.min(initial=1.0), MPI.MIN)
         for scaling in problem.scalings:
-            resolution.check_background(scaling, problem.background, problem.permittivity, width, degree)
+            medium = (scaling, problem.background, problem.permittivity)
+            resolution.check_background(*medium, widest, degree)
+            resolution.check_rounding(*medium, narrowest, degree)
         functionals = self.space.patch_functionals(problem.survey)  # (owned, K)
         self._backgrounds = [
             Background(self.space, functionals, scaling, problem.background, problem.permittivity, recipe)
