@@ -4,18 +4,25 @@ import importlib.metadata
 import os
 import platform
 
+from data import provenance
+
 PACKAGES = ("maxwell-inverse", "dolfinx-solver-complex", "numpy", "scipy", "ngsolve")
 
 
 def environment() -> dict:
-    """Where the numbers were measured: processor, cores, and versions of what computed them."""
+    """Where the numbers were measured: processor, cores, commit, and versions of what computed them."""
     versions = {}
     for name in PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
-    return {"processor": _processor(), "cores": os.cpu_count(), "versions": versions}
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "commit": provenance.collect()["commit"],
+        "versions": versions,
+    }
 
 
 def _processor() -> str:

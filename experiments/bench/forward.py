@@ -220,25 +220,40 @@ def _said(meshes):
     return f"{meshes[0].cell}, degree {meshes[0].degree}, {cells} cells"
 
 
-def run(plan: Plan, parts=PARTS, watch: Callable[[str], None] = lambda line: None) -> dict:
-    """Do the chosen parts of a plan; watch is told in a line what comes next.  Returns plain data."""
-    result: dict = {}
+def run(
+    plan: Plan,
+    parts=PARTS,
+    watch: Callable[[str], None] = lambda line: None,
+    result: dict | None = None,
+    save: Callable[[dict], None] = lambda result: None,
+) -> dict:
+    """Do the chosen parts of a plan that the result lacks, and return it, plain data.
+
+    watch : told in a line what comes next.  save : given the result after each part, and each case of speed.
+    """
+    result = {} if result is None else result
+    for part in [part for part in parts if part in result]:
+        watch(f"{part}: {len(result[part])} cases taken up" if part == "speed" else f"{part}: taken up")
+    left = {part for part in parts if part not in result}
     truth = None
     if not independent.available():
         watch("NGSolve is not installed (extra `independent`): the finest of our own meshes is the reference")
-    elif {"convergence", "codes"} & set(parts):
+    elif {"convergence", "codes"} & left:
         watch("NGSolve: the reference")
         truth = convergence.reference(plan.convergence)
-    if "convergence" in parts:
+    if "convergence" in left:
         result["convergence"] = convergence.study(
             plan.convergence, truth, lambda meshes: watch(f"convergence: {_said(meshes)}")
         )
-    if "codes" in parts and independent.available():
+        save(result)
+    if "codes" in left and independent.available():
         watch(f"both codes: {plan.both}")
         result["codes"] = codes(plan.both, truth)
+        save(result)
     if "speed" in parts:
-        result["speed"] = []
-        for case in plan.cases:
+        measured = result.setdefault("speed", [])
+        for case in plan.cases[len(measured) :]:
             watch(f"speed: {case.unknown}, {case.mesh}")
-            result["speed"].append(speed(case))
+            measured.append(speed(case))
+            save(result)
     return result

@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["convergence", "codes", "speed"],
         help="do this part only; may be repeated",
     )
-    forward.add_argument("--out", metavar="FILE", help="write everything measured there, as JSON")
+    forward.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write everything measured there, as JSON, part by part; a run that was stopped is taken up",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -48,16 +52,17 @@ def run(options: argparse.Namespace) -> None:
     import sys
     from pathlib import Path
 
-    from experiments.bench import environment, forward, tables
-    from experiments.files import write_json
+    from experiments.bench import environment, forward, tables, unfinished
 
-    plan = forward.PLANS[options.plan or "default"]
+    plan, parts = forward.PLANS[options.plan or "default"], options.part or list(forward.PARTS)
+    out = Path(options.out) if options.out else None
 
     def watch(line):
         print(f"... {line}", file=sys.stderr, flush=True)
 
-    result = {"environment": environment()} | forward.run(plan, options.part or forward.PARTS, watch)
+    result = unfinished.take_up(out, {"environment": environment(), "plan": repr(plan), "parts": parts})
+    forward.run(plan, parts, watch, result, lambda found: unfinished.save(out, found))
     tables.show(result)
-    if options.out:
-        write_json(Path(options.out), result)
-        print(f"written to {options.out}")
+    if out:
+        unfinished.end(out, result)
+        print(f"written to {out}")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from experiments import cli
-from experiments.bench import convergence, independent
+from experiments.bench import convergence, forward, independent, tables
 from experiments.bench.convergence import Mesh
+from maxwell import Balls
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +52,6 @@ def test_the_run_says_where_it_was_measured(quick):
 
 
 def test_tables_are_printed(quick, capsys):
-    from experiments.bench import tables
-
     tables.show(quick)
     said = capsys.readouterr().out
     for word in ("under refinement", "Reference: NGSolve", "two codes", "taking turns", "pays after"):
@@ -93,6 +92,67 @@ def test_a_missing_independent_code_is_a_sentence(monkeypatch):
     monkeypatch.setattr(independent, "available", lambda: False)
     with pytest.raises(StudyError, match="extra independent"):
         independent.solve(Conductivity(), convergence.THETAS, [[0.0, 1.0]] * 3)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A plan of three cases of speed, a number each, measured until none is left of those allowed."""
+    allowed = [3]
+
+    def measure(case):
+        if not allowed[0]:
+            raise KeyboardInterrupt
+        allowed[0] -= 1
+        return {"cells": case.mesh.cells}
+
+    cases = tuple(forward.Case(Balls(1), Mesh(cells), 1) for cells in (3, 4, 5))
+    plan = forward.Plan(forward.PLANS["quick"].convergence, cases, Mesh(3))
+    monkeypatch.setattr(forward, "speed", measure)
+    monkeypatch.setitem(forward.PLANS, "quick", plan)
+    monkeypatch.setattr(tables, "show", lambda result: None)
+    return allowed
+
+
+def bench(out, *more):
+    return cli.main(["bench", "forward", "--quick", "--part", "speed", "--out", str(out), *more])
+
+
+def test_a_run_that_was_stopped_is_taken_up_and_one_that_ended_is_measured_anew(tmp_path, counted, capsys):
+    out = tmp_path / "bench.json"
+    counted[0] = 2
+    assert bench(out) == 130
+    assert [row["cells"] for row in json.loads(out.read_text("utf-8"))["speed"]] == [3, 4]
+    counted[0] = 1
+    assert bench(out) == 0
+    said = capsys.readouterr().err
+    assert "speed: 2 cases taken up" in said
+    result = json.loads(out.read_text("utf-8"))
+    assert [row["cells"] for row in result["speed"]] == [3, 4, 5]
+    assert result["finished"]
+    counted[0] = 3
+    assert bench(out) == 0
+    assert counted[0] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: json.dumps(found | {"environment": found["environment"] | {"processor": "another"}}),
+        lambda found: json.dumps(found | {"environment": found["environment"] | {"commit": "another"}}),
+        lambda found: json.dumps(found | {"plan": "another"}),
+        lambda found: json.dumps(found | {"parts": ["codes", "speed"]}),
+        lambda found: json.dumps(found)[:-9],
+        lambda found: "[]",
+    ],
+)
+def test_a_stopped_run_of_another_kind_is_measured_anew(tmp_path, counted, change):
+    out = tmp_path / "bench.json"
+    counted[0] = 2
+    assert bench(out) == 130
+    out.write_text(change(json.loads(out.read_text("utf-8"))), "utf-8")
+    counted[0] = 3
+    assert bench(out) == 0
+    assert counted[0] == 0
 
 
 def test_an_unknown_benchmark_is_refused(capsys):
