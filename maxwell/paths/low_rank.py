@@ -41,9 +41,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from maxwell.errors import AccuracyError
+from maxwell.paths import kernels
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.equation import Equation, Operators
+from maxwell.paths.kernels import Sparse
 from maxwell.paths.least_squares import BlockLeastSquares, leading
 from maxwell.paths.potentials import potentials
 from maxwell.solvers import SymmetricSolver
@@ -112,6 +114,7 @@ class LowRankUpdate:
         self.columns = self.columns_of(cell_dofs)
         smooth = 8 * len(nodes) * len(dofs)  # what `_green` holds besides
         arrays = blocks.get("low_rank", shapes, compute, working=smooth)
+        self._room = {}
         self._potential, self._green = arrays["potential"], arrays["green"]
         self.memory = sum(array.nbytes for array in arrays.values()) / 1e6
 
@@ -159,8 +162,8 @@ class LowRankUpdate:
     def _equation(self, change, real):
         """The parts of the region's blocks that a sample concerns; `real` is the Krylov method's precision."""
         cells = change.cells
-        rows, index = _compressed(self._cell_rows[cells], len(self._incident))
-        nodes, node_index = _compressed(self._cell_nodes[cells], len(self._potential))
+        rows, index, _ = _compressed(self._cell_rows[cells], len(self._incident))
+        nodes, node_index, node_place = _compressed(self._cell_nodes[cells], len(self._potential))
         n, v = len(rows), len(nodes)
         blocks, gradients = change.blocks, self._cell_gradients[cells]
         loads = np.matmul(gradients.transpose(0, 2, 1), blocks)  # TᵀΔ cell by cell
@@ -168,21 +171,35 @@ class LowRankUpdate:
         flat = (node_index[:, :, None] * v + node_index[:, None, :]).ravel()
         added = np.bincount(flat, stiffness.ravel(), v * v).reshape(v, v).astype(real)
         exact = Operators(
-            delta=_summed_blocks(index, index, blocks, (n, n)),
-            potential=_cut(self._potential, nodes),
-            gradient=_rows(self._gradient, rows, nodes),
+            delta=Sparse.of_blocks(index, index, blocks, (n, n)),
+            potential=self._cut(self._potential, nodes, np.float64),
+            gradient=Sparse.rows_of(self._gradient, rows, node_place, v),
         )
+        rounded = exact
+        if real != np.float64:
+            potential = self._cut(self._potential, nodes, real)
+            rounded = Operators(exact.delta.astype(real), potential, exact.gradient.astype(real))
         return Equation(
             index,
             self._incident[rows],
             exact,
-            exact.rounded(real),
-            _summed_blocks(node_index, index, loads.astype(real), (v, n)),
-            _cut(self._green, rows, lower=True),
-            n == len(self._incident),
+            rounded,
+            Sparse.of_blocks(node_index, index, loads.astype(real), (v, n)),
+            self._cut(self._green, rows, self._green.dtype),
             added,
             1j / self._scale,
         )
+
+    def _cut(self, matrix, rows, dtype):
+        """matrix[rows][:, rows] in memory that the next sample writes over: fresh pages cost more than the copy."""
+        if len(rows) == len(matrix) and matrix.dtype == dtype:
+            return matrix
+        room = self._room.get(key := (id(matrix), dtype))
+        if room is None or len(room) < len(rows) ** 2:
+            room = self._room[key] = np.empty(len(rows) ** 2, dtype)
+        out = room[: len(rows) ** 2].reshape(len(rows), len(rows))
+        kernels.cut(matrix, rows, out)
+        return out
 
     def _krylov(self, equation, goal):
         """Block least squares over the growing space of preconditioned residuals."""
@@ -250,47 +267,10 @@ def _green(background, dofs, gradient, potential, scale, out):
 
 
 def _compressed(numbers, size):
-    """Sorted distinct numbers, and for each number its place among them."""
+    """Sorted distinct numbers; for each number its place among them; and the place of every number below `size`."""
     present = np.zeros(size, dtype=bool)
     present[numbers] = True
     kept = np.flatnonzero(present)
     place = np.empty(size, dtype=np.int32)
     place[kept] = np.arange(len(kept), dtype=np.int32)
-    return kept, place[numbers]
-
-
-def _cut(matrix, rows, *, lower=False):
-    """matrix[rows][:, rows], run by run of consecutive rows: several times faster than fancy indexing.
-
-    lower : fill the lower triangle alone, and leave the rest undefined.
-    """
-    if len(rows) == len(matrix):
-        return matrix
-    out = np.empty((len(rows), len(rows)), dtype=matrix.dtype)
-    breaks = np.flatnonzero(np.diff(rows) > 1) + 1
-    for first, last in zip(np.r_[0, breaks], np.r_[breaks, len(rows)], strict=True):
-        wanted = rows[:last] if lower else rows
-        taken = matrix[rows[first] : rows[last - 1] + 1].take(wanted, axis=1, mode="clip")
-        out[first:last, : len(wanted)] = taken
-    return out
-
-
-def _summed_blocks(rows, columns, blocks, shape):
-    """Σ_c P_c B_c Q_cᵀ as CSR with an entry for each cell's share: products sum them, so nothing is sorted.
-
-    rows (c, a), columns (c, b) : places of the cells' rows and columns.  blocks (c, a, b).
-    """
-    flat, width = rows.ravel(), columns.shape[1]
-    order = np.argsort(flat, kind="stable")
-    starts = np.zeros(shape[0] + 1, dtype=np.int32)
-    np.cumsum(np.bincount(flat, minlength=shape[0]) * width, out=starts[1:])
-    indices = np.repeat(columns, rows.shape[1], axis=0)[order].ravel()
-    return sp.csr_array((blocks.reshape(-1, width)[order].ravel(), indices, starts), shape=shape)
-
-
-def _rows(matrix, rows, columns):
-    """matrix[rows][:, columns] for CSR whose chosen rows have entries in the chosen columns alone."""
-    cut = matrix[rows]
-    place = np.empty(matrix.shape[1], dtype=np.int32)
-    place[columns] = np.arange(len(columns), dtype=np.int32)
-    return sp.csr_array((cut.data, place[cut.indices], cut.indptr), shape=(len(rows), len(columns)))
+    return kept, place[numbers], place

@@ -3,6 +3,7 @@
 import numpy as np
 
 from maxwell.fem import CellTables
+from maxwell.paths import kernels
 
 
 class MassProducts:
@@ -31,6 +32,7 @@ class MassProducts:
 
     def __call__(self, cells: np.ndarray, coefficient: np.ndarray) -> np.ndarray:
         """∫ s φ_i·φ_j on the cells (c,) of the region for s (c, q): (c, f, f)."""
-        packed = np.matmul(coefficient[:, None], self._products[cells])[:, 0]
+        packed = np.empty((len(cells), self._products.shape[2]))
+        kernels.summed_products(cells, coefficient, self._products, packed)
         functions = round(len(self._places) ** 0.5)
         return packed.take(self._places, axis=1).reshape(-1, functions, functions)

@@ -16,14 +16,26 @@ FEW_CELLS = 8
 
 @dataclass(frozen=True)
 class Anomaly:
-    """What a sample changes: tables on the changed cells that this rank owns, and m at their points.
+    """What a sample changes: some cells that this rank owns, and m at their points.
 
-    cells : rows of the region's tables, None when some lie outside the region.
+    tables : of the region's cells when `inside`, else of the cells about the inclusions.
+    rows (c,) : those of them that change.  log_contrast (c, q).
     """
 
     tables: CellTables
+    rows: np.ndarray
     log_contrast: np.ndarray
-    cells: np.ndarray | None
+    inside: bool
+
+    @property
+    def points(self) -> np.ndarray:
+        """Quadrature points of the changed cells in m, (c, q, 3)."""
+        return self.tables.points[self.rows]
+
+    @property
+    def dofs(self) -> np.ndarray:
+        """Their unknowns, (c, f)."""
+        return self.tables.dofs[self.rows]
 
 
 class Anomalies:
@@ -59,12 +71,11 @@ class Anomalies:
         changed = np.flatnonzero(reached.any(axis=1))
         if self._comm.allreduce(len(changed)) < FEW_CELLS * len(low):
             self._check_met(theta, low, high, points[changed])
-        cells = near[changed]
-        anomaly = Anomaly(tables[cells], log_contrast[changed], cells if inside else None)
+        anomaly = Anomaly(tables, near[changed], log_contrast[changed], inside)
         depth = min(s.skin_depth(self._problem.background) for s in self._problem.scalings)
         strongest = np.clip(anomaly.log_contrast.max(axis=1, initial=-np.inf), -50, 50)
         depths = depth * np.exp(-strongest / 2)
-        cells_per_depth = (depths / self._space.cell_widths[anomaly.tables.cells]).min(initial=np.inf)
+        cells_per_depth = (depths / self._space.cell_widths[tables.cells[anomaly.rows]]).min(initial=np.inf)
         resolution.check_anomaly(self._comm.allreduce(float(cells_per_depth), MPI.MIN), self._space.degree)
         return anomaly
 
@@ -74,7 +85,7 @@ class Anomalies:
 
     def changed(self) -> list[int]:
         """Unknowns of the field that each of the few samples changes."""
-        return [len(np.unique(self.of(theta, wide=True).tables.dofs)) for theta in self.few()]
+        return [len(np.unique(self.of(theta, wide=True).dofs)) for theta in self.few()]
 
     def mostly_inside(self) -> bool:
         """Whether at least half of the few samples lie in the region."""

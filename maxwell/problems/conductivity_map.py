@@ -211,7 +211,7 @@ class ConductivityMap(ForwardMap):
         """Scattered data (m,) and Jacobian (m, p) in V/m per unit of θ."""
         solved = self._solve(theta, accurate=True)
         anomaly = solved.anomaly
-        points = anomaly.tables.points
+        points = anomaly.points
         per_cell = points.shape[1]
         density = self.problem.background * np.exp(anomaly.log_contrast)
         size = self.problem.survey.size
@@ -303,13 +303,15 @@ class ConductivityMap(ForwardMap):
 
     def _mass(self, anomaly, coefficient, some) -> np.ndarray:
         """Element mass matrices on some of the changed cells, from tabulated products where there are any."""
-        if self._products is None or anomaly.cells is None:
-            return anomaly.tables[some].mass(coefficient)
-        return self._products(anomaly.cells[some], coefficient)
+        rows = anomaly.rows[some]
+        if self._products is None or not anomaly.inside:
+            return anomaly.tables[rows].mass(coefficient)
+        return self._products(rows, coefficient)
 
     @staticmethod
     def _change(background, anomaly, blocks) -> Change:
-        return Change(anomaly.tables.dofs, background.scaling.wavenumber * blocks, anomaly.cells)
+        cells = anomaly.rows if anomaly.inside else None
+        return Change(anomaly.dofs, background.scaling.wavenumber * blocks, cells)
 
     def _key(self, background):
         """All that precomputed blocks depend on: the mesh, the unknowns' numbering, the system, the region."""
