@@ -210,19 +210,35 @@ def balls():
     return problem, problem.discretise(cells=4, degree=1)
 
 
-def test_one_ball_is_recovered_to_the_posterior_accuracy_from_random_starts(balls):
-    """Two balls of opposite sign, four starts each drawn from the prior (of both signs), 0.1 % noise."""
+def squared_error(estimate, truth):
+    """(θ̂ − θ)ᵀ C⁻¹ (θ̂ − θ), of χ² with as many degrees of freedom as unknowns."""
+    error = estimate.theta - truth
+    return error @ np.linalg.solve(estimate.covariance, error)
+
+
+def test_one_ball_is_recovered_to_the_posterior_accuracy_from_nine_of_ten_random_starts(balls):
+    """Four balls, ten starts each drawn from the prior (of both signs), 0.1 % noise; each start is one descent.
+
+    A descent that ends elsewhere says so, and the restarts of the default bring it home.
+    """
     problem, forward = balls
     rng = np.random.default_rng(3)
-    starts = problem.prior.sample(np.random.default_rng(6), 4)
-    assert len(np.unique(problem.parametrisation.branch(starts))) == 2
-    for truth in problem.prior.sample(np.random.default_rng(11), 2):
+    starts = problem.prior.sample(np.random.default_rng(6), 10)
+    assert set(problem.parametrisation.branch(starts)) == {0, 1}
+    truths, recovered = problem.prior.sample(np.random.default_rng(11), 4), 0
+    for truth in truths:
         deviation, observation = draw_noise(rng, forward(truth), 1e-3)
         for start in starts:
-            estimate = gauss_newton(forward, observation, deviation, problem.prior, start=start, samples=200)
+            options = {"start": start, "samples": 200}
+            estimate = gauss_newton(forward, observation, deviation, problem.prior, restarts=0, **options)
+            if estimate.misfit < 2:
+                recovered += 1
+            else:
+                assert "a wrong basin" in estimate.trace.notes[0]
+                estimate = gauss_newton(forward, observation, deviation, problem.prior, **options)
             assert estimate.misfit == pytest.approx(1.0, abs=0.06)  # 2,048 real data: ± 0.016
-            error = estimate.theta - truth
-            assert error @ np.linalg.solve(estimate.covariance, error) < 20.5  # χ² of 5 unknowns, 0.1 %
+            assert squared_error(estimate, truth) < 20.5  # χ² of 5 unknowns, 0.1 %
+    assert recovered >= 0.9 * len(truths) * len(starts)
 
 
 def test_errors_over_noise_draws_are_spread_like_the_posterior_covariance(balls):
@@ -235,8 +251,7 @@ def test_errors_over_noise_draws_are_spread_like_the_posterior_covariance(balls)
     for _ in range(24):
         deviation, observation = draw_noise(rng, data, 1e-3)
         estimate = gauss_newton(forward, observation, deviation, prior, start=truth + 1e-3)
-        error = estimate.theta - truth
-        squares.append(error @ np.linalg.solve(estimate.covariance, error))
+        squares.append(squared_error(estimate, truth))
     assert np.mean(squares) == pytest.approx(5, abs=2)
     assert np.std(squares) == pytest.approx(np.sqrt(10), abs=2)
 
