@@ -75,7 +75,8 @@ class Equation:
         load = _times(self._rounded.potential, self._load @ x)
         load *= self._factor
         potentials = self._substitute(*self._factors, load, trans=1)[0]
-        return x - self._rounded.gradient @ np.ascontiguousarray(potentials)
+        smooth = self._rounded.gradient @ np.ascontiguousarray(potentials)
+        return np.subtract(x, smooth, out=smooth)
 
 
 def _times(matrix, x):

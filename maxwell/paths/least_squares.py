@@ -45,7 +45,8 @@ class BlockLeastSquares:
         if fault:
             raise AccuracyError("the directions of the least squares have become dependent")
         self._weights = weights.astype(self._start.dtype)
-        self.residual = self._start - self._combined(self._images)
+        fitted = self._combined(self._images)
+        self.residual = np.subtract(self._start, fitted, out=fitted)
 
     def solution(self):
         """Combinations of the directions and of iG_sΔV, in double precision."""
@@ -53,7 +54,10 @@ class BlockLeastSquares:
 
     def _combined(self, part):
         ends = np.cumsum([0] + [block.shape[1] for block in part])
-        return sum(block @ self._weights[a:b] for block, a, b in zip(part, ends[:-1], ends[1:], strict=True))
+        out = part[0] @ self._weights[: ends[1]]
+        for block, a, b in zip(part[1:], ends[1:-1], ends[2:], strict=True):
+            out += block @ self._weights[a:b]
+        return out
 
 
 def leading(residual, tolerance):

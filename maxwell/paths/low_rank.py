@@ -209,7 +209,9 @@ class LowRankUpdate:
         for _ in range(MOST_BLOCKS):
             basis = leading(space.residual, 0.5 * goal * size)
             induced = equation.induce(basis)
-            space.add(basis, induced, basis + equation.precondition(induced))
+            image = equation.precondition(induced)
+            image += basis
+            space.add(basis, induced, image)
             if np.linalg.norm(space.residual) > goal * size:
                 continue
             answer, error = self._answer(equation, *space.solution(), blocks=space.blocks)
@@ -224,7 +226,9 @@ class LowRankUpdate:
         """What is handed on, given x and iG_sΔx, and the error of the data that R = 0 would remove."""
         x0 = equation.incident
         changed = equation.exact.change(fields)
-        left = x0 - fields - induced - equation.factor * equation.exact.quasi_static(changed)
+        left = x0 - fields
+        left -= induced
+        left -= equation.factor * equation.exact.quasi_static(changed)
         contracted = x0.T @ changed + changed.T @ left
         size = np.linalg.norm(contracted) or 1.0
         error = equation.weight(left) / size

@@ -14,7 +14,16 @@ from maxwell.errors import AccuracyError, MaxwellError
 from maxwell.fem import NedelecSpace
 from maxwell.fenicsx import MPI
 from maxwell.forward import ForwardMap, Response, SlowPathWarning
-from maxwell.paths import Answer, Background, Change, CondensedExterior, LowRankUpdate, Refactorise
+from maxwell.paths import (
+    Answer,
+    Background,
+    Change,
+    CondensedExterior,
+    CondensedUpdate,
+    Interiors,
+    LowRankUpdate,
+    Refactorise,
+)
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.products import MassProducts
 from maxwell.problems.anomaly import Anomalies, Anomaly
@@ -50,10 +59,10 @@ class ConductivityMap(ForwardMap):
         ∂d_sr/∂θ_k = ∫ ∂σ/∂θ_k E_s·E_r dx,    ∂σ/∂θ_k = σ ∂m/∂θ_k.
 
     Paths to X.  Without preparation every θ costs a factorisation.  `prepare` computes once what makes it
-    cheap, and chooses by operations a sample: the low-rank update of the changed unknowns, or the exterior
-    condensed onto the region's boundary (large regions that change as a whole).  `batch` prepares by itself
-    when that pays.  `refactorising` is the same map on the slow path, the oracle.  A sample that leaves the
-    region takes the slow path, with a SlowPathWarning.
+    cheap, and chooses by operations a sample: the low-rank update of the changed unknowns, the same on the
+    skeleton of groups of cells (voxels), or the exterior condensed onto the region's boundary (large regions that
+    change as a whole).  `batch` prepares by itself when that pays.  `refactorising` is the same map on the slow
+    path, the oracle.  A sample that leaves the region takes the slow path, with a SlowPathWarning.
 
     The Jacobian adds p products over the changed cells and no factorisation.
 
@@ -161,14 +170,21 @@ class ConductivityMap(ForwardMap):
                 f"prepare: the map lives on {self.comm.size} ranks; fast paths need the mesh on one: discretise "
                 "without comm, and spread samples over processes instead."
             )
-        changed = self._anomalies.changed()
+        changed, region = self._anomalies.changed(), self._region
+        planes = self.problem.parametrisation.planes
+        interiors = Interiors(self.space, self._backgrounds[0].functionals, region.cells, region.dofs, planes)
         work = {
             LowRankUpdate: np.mean([LowRankUpdate.flops(n) for n in changed]),
-            CondensedExterior: CondensedExterior.flops(self.space, self._region.cells),
+            CondensedUpdate: CondensedUpdate.flops(interiors),
+            CondensedExterior: CondensedExterior.flops(self.space, region.cells),
         }
         path = min(work, key=work.get)
+        if path is CondensedUpdate:
+            where, key = (interiors,), (interiors.members.tobytes(),)
+        else:
+            where, key = (region.cells, region.dofs), ()
         self._fast = [
-            path(background, self._region.cells, self._region.dofs, Blocks(cache, *self._key(background)))
+            path(background, *where, Blocks(cache, *self._key(background), *key))
             for background in self._backgrounds
         ]
         if MassProducts.size(self._region) <= PRODUCTS:
@@ -177,7 +193,8 @@ class ConductivityMap(ForwardMap):
             "method": path.__name__,
             "why": (
                 f"samples change {np.mean(changed):.0f} of the region's "
-                f"{LowRankUpdate.columns_of(self._region.dofs)} unknowns, and "
+                f"{LowRankUpdate.columns_of(self._region.dofs)} unknowns, "
+                f"{len(interiors.interior)} of these lie inside a group of cells, and "
                 f"{', '.join(f'{p.__name__} takes about {w / 1e9:.2g} Gflop' for p, w in work.items())}"
             ),
             "columns": sum(fast.columns for fast in self._fast),
