@@ -1,0 +1,171 @@
+"""Exact update of a factorised background on the skeleton of a region: for content that changes brick by brick.
+
+The law.  The region's cells come in groups whose interior unknowns are eliminated for every sample
+(`interiors`), which leaves a change iΔ_S, complex symmetric, on the n unknowns of the skeleton.  With G and x_0
+as in `low_rank`, on the skeleton alone, the identity of Woodbury is the same,
+
+    (I + iGΔ_S) x = x_0,        CᵀA(θ)⁻¹C − CᵀA_0⁻¹C = −i x_0ᵀΔ_S x,
+
+and interior fields follow from x group by group.  So do the quasi-static splitting G = TLTᵀ/s_0 + G_s, with T the
+gradients on the skeleton of its v potentials (those inside a group have no trace there), the correction by the dual
+solution, and the estimated error.  All of a region changes: nothing is cut out, and tables are made once.
+
+The solver.  With c = i/s_0 and H = L⁻¹ + Re(c TᵀΔ_ST), real, symmetric and for every conductivity positive
+definite,
+
+    M⁻¹ = I − c T H⁻¹ TᵀΔ_S
+
+inverts I + icTLTᵀΔ_S but for the imaginary part of c TᵀΔ_ST, some hundredths unless displacement currents matter;
+where they do, H is complex.  A block Krylov method of least squares solves M⁻¹(I + iGΔ_S) x = M⁻¹x_0.
+
+Cost a sample: some 75 products with G_s in single precision, 8·75·n² flops, the elimination of the interiors
+and v³/3.  Cost before: n right-hand sides of the background, n²·8 bytes.  Not for inclusions that move: `low_rank`.
+"""
+
+import numpy as np
+
+from maxwell.errors import AccuracyError
+from maxwell.paths import low_rank
+from maxwell.paths.background import Answer, Background, Change
+from maxwell.paths.blocks import Blocks
+from maxwell.paths.condensed import _csr
+from maxwell.paths.interiors import Elimination, Interiors
+from maxwell.paths.least_squares import BlockLeastSquares, leading
+from maxwell.paths.potentials import potentials
+from maxwell.paths.skeleton import Skeleton, SkeletonEquation
+
+DOUBLE = 1000
+"""Unknowns of a skeleton up to which G_s is kept in double precision, for it is small then (16 MB)."""
+
+INDUCTIVE = 3.0
+"""|k_c|² times the square of the region's extent, above which G_s is too large for single precision."""
+
+RESIDUAL = {False: 2e-5, True: 1e-9}
+"""Relative residual at which the Krylov method stops, by whether fields themselves are asked for."""
+
+COLUMNS = 75
+"""Products with G_s that a sample usually takes."""
+
+
+class CondensedUpdate:
+    """The exact update of a `Background` on the skeleton of a region; see the module.
+
+    interiors : which unknowns are eliminated.  blocks : where the precomputed arrays live, keyed by them too.
+
+    Raises MaxwellError when they do not fit; `solve` raises AccuracyError when it does not converge.
+    """
+
+    def __init__(self, background: Background, interiors: Interiors, blocks: Blocks):
+        space, self._interiors = background.space, interiors
+        scale = background.wavenumber_squared * -1
+        self._factor = 1j / scale
+        self._eliminate = Elimination(interiors, _csr(background.matrix))
+        dofs = interiors.dofs[interiors.skeleton]
+        self._incident = background.fields[dofs]
+        gradient, stiffness, _ = potentials(space, (1j * background.scaling.wavenumber / scale).real)
+        gradient = gradient[dofs]
+        nodes = np.unique(gradient.indices)
+        gradient = gradient[:, nodes].tocsr()
+        inductive = abs(background.wavenumber_squared) * interiors.extent**2 > INDUCTIVE
+        double = len(dofs) <= DOUBLE or inductive
+        shapes = {
+            "potential": ((len(nodes), len(nodes)), np.float64),
+            "green": ((len(dofs), len(dofs)), np.complex128 if double else np.complex64),
+        }
+
+        def compute(arrays):
+            arrays["potential"][:] = low_rank._potential(stiffness, nodes)
+            low_rank._green(background, dofs, gradient, arrays["potential"], scale, arrays["green"])
+
+        self.columns = self.columns_of(interiors)
+        arrays = blocks.get("condensed_update", shapes, compute, working=8 * len(nodes) * len(dofs))
+        self._green = arrays["green"]
+        self.memory = sum(array.nbytes for array in arrays.values()) / 1e6
+        free = arrays["potential"].diagonal() > 0  # all, or all but the node that is held at zero
+        potential = np.array(arrays["potential"][np.ix_(free, free)])
+        self._exact = Skeleton.of(interiors, gradient[:, free], potential)
+        self._rounded = self._exact.astype(np.float32)
+
+    @staticmethod
+    def columns_of(interiors: Interiors) -> int:
+        """Right-hand sides of the background that the preparation takes: n, the unknowns of the skeleton."""
+        return len(interiors.skeleton)
+
+    @staticmethod
+    def flops(interiors: Interiors) -> float:
+        """Operations a sample, those in single precision counted half; without bound if nothing is eliminated."""
+        if not len(interiors.interior):
+            return np.inf
+        return 4 * COLUMNS * len(interiors.skeleton) ** 2 + 2 * interiors.flops
+
+    def solve(self, change: Change, *, accurate: bool) -> Answer:
+        """Fields on the region; `accurate` when the fields are wanted and not the data alone."""
+        delta, extension = self._eliminate(change.cells, change.blocks)
+        single = not accurate and self._green.dtype == np.complex64
+        tables = self._rounded if single else self._exact
+        equation = SkeletonEquation(self._exact, tables, delta, self._incident, self._green, self._factor)
+        try:
+            answer = self._krylov(equation, RESIDUAL[accurate])
+        except AccuracyError:
+            if len(self._incident) > low_rank.DENSE:
+                raise
+            answer, _ = self._answer(equation, *equation.direct(), blocks=0)
+        fields, contracted, residual, info = answer
+        if not info["error"] <= low_rank.MOST_ERROR:
+            raise AccuracyError(
+                f"the condensed update leaves an estimated error of {info['error']:.1e} in the data, where "
+                f"{low_rank.MOST_ERROR:.0e} is allowed"
+            )
+        index = self._interiors.cell_rows[change.cells]
+        return Answer(self._whole(fields, extension), index, contracted, residual, info)
+
+    def _krylov(self, equation, goal):
+        """Block least squares over the growing space of preconditioned residuals."""
+        start = equation.precondition(equation.incident.astype(equation.dtype))
+        size = np.linalg.norm(start)
+        space = BlockLeastSquares(start)
+        for _ in range(low_rank.MOST_BLOCKS):
+            basis = leading(space.residual, 0.5 * goal * size)
+            induced, image = equation.apply(basis)
+            space.add(basis, induced, equation.precondition(image))
+            if np.linalg.norm(space.residual) > goal * size:
+                continue
+            answer, error = self._answer(equation, *space.solution(), blocks=space.blocks)
+            if error <= low_rank.DATA_ERROR:
+                return answer
+            goal /= 4
+        raise AccuracyError(
+            f"the condensed update has not converged after {low_rank.MOST_BLOCKS} blocks, where three are usual"
+        )
+
+    def _answer(self, equation, fields, induced, *, blocks):
+        """Fields, data, residual and trace, given x and iG_sΔ_Sx; and the error that R = 0 would remove."""
+        x0 = equation.incident
+        changed = equation.change(fields)
+        left = x0 - fields - induced - self._factor * self._exact.quasi_static(changed)
+        contracted = x0.T @ changed + changed.T @ left
+        size = np.linalg.norm(contracted) or 1.0
+        error = equation.weight(left) / size
+        # What rounding the entries of G_s to its precision does to the data, to first order.
+        rounding = np.finfo(self._green.dtype).eps * np.linalg.norm(changed.T @ induced) / size
+        info = {
+            "method": "condensed update" if blocks else "condensed update, dense",
+            "why": (
+                f"{len(self._interiors.interior)} of {len(self._interiors.dofs)} unknowns of the region lie inside "
+                f"{self._interiors.size} groups of cells"
+            ),
+            "iterations": blocks,
+            "memory": self.memory,
+            "error": float(error + rounding),
+        }
+        return (fields, contracted, float(np.linalg.norm(left) / np.linalg.norm(x0)), info), error
+
+    def _whole(self, fields, extension):
+        """Fields on all unknowns of the region, given those on the skeleton and X(θ)."""
+        interiors, tables = self._interiors, self._exact
+        whole = np.empty((len(interiors.dofs), fields.shape[1]), complex)
+        whole[interiors.skeleton] = fields
+        inside = np.matmul(extension, fields.take(tables.index, axis=0))
+        rows = interiors.members[:, interiors.widths[0] :]
+        whole[rows[rows >= 0]] = inside[rows >= 0]
+        return whole
