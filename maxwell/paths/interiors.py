@@ -17,6 +17,8 @@ Source: static condensation, Wilson, Int. J. Numer. Meth. Eng. 8 (1974) 198.
 
 import numpy as np
 
+from maxwell.paths.kernels import compiled
+
 
 class Interiors:
     """A region's unknowns, parted into a skeleton and the interiors of groups of cells.
@@ -55,27 +57,13 @@ class Interiors:
         self.members = np.full((self.size, sum(self.widths)), -1)
         self.members[group, place] = row
         wanted = groups[:, None] * len(self.dofs) + self.cell_rows
-        self._cell_places = place[np.searchsorted(pairs, wanted)]
+        self.cell_places = place[np.searchsorted(pairs, wanted)]
 
     @property
     def flops(self) -> float:
         """Operations of one elimination of all interiors."""
         b, i = self.widths
         return 8 * self.size * (i**3 / 3 + 2 * i**2 * b + 2 * i * b**2)
-
-    def positions(self) -> np.ndarray:
-        """Where the entries of the cells' matrices go, (C, f, f), in `[ii | ib | bb]` of all groups, raveled.
-
-        Entries of bi, the transposes of ib, go to one place behind all others.
-        """
-        b, i = self.widths
-        group = self.groups[:, None, None]
-        row, column = self._cell_places[:, :, None], self._cell_places[:, None, :]
-        ii = (group * i + row - b) * i + column - b
-        ib = (group * i + row - b) * b + column + self.size * i * i
-        bb = (group * b + row) * b + column + self.size * i * (i + b)
-        dropped = self.size * (i * i + i * b + b * b)
-        return np.select([(row >= b) & (column >= b), row >= b, column < b], [ii, ib, bb], dropped)
 
     def _inside(self, space, functionals, region_cells, groups):
         """Which unknowns of the region are interior, (N,)."""
@@ -97,43 +85,103 @@ class Elimination:
 
     def __init__(self, interiors: Interiors, matrix):
         b, i = interiors.widths
-        self._shape, self._positions = (interiors.size, b, i), interiors.positions()
-        self._inner = np.zeros((interiors.size, i, i), complex)
-        self._coupling = np.zeros((interiors.size, i, b), complex)
+        self._places = interiors.cell_places
+        self._order = np.argsort(interiors.groups, kind="stable")
+        self._first = np.searchsorted(interiors.groups[self._order], np.arange(interiors.size + 1))
+        inner = np.zeros((interiors.size, i, i), complex)
+        coupling = np.zeros((interiors.size, i, b), complex)
         for group, members in enumerate(interiors.members):
             known = members >= 0
             dofs = interiors.dofs[members[known]]
             local = np.zeros((b + i, b + i), complex)
             local[np.ix_(known, known)] = matrix[dofs][:, dofs].toarray()
             local[~known, ~known] = 1
-            self._inner[group], self._coupling[group] = local[b:, b:], local[b:, :b]
-        start = np.linalg.solve(self._inner, -self._coupling)
-        self._start = np.ascontiguousarray(start.transpose(0, 2, 1))  # X_0ᵀ
+            inner[group], coupling[group] = local[b:, b:], local[b:, :b]
+        start = np.linalg.solve(inner, -coupling).transpose(0, 2, 1)
+        self._shape = coupling.shape
+        self._background = tuple(np.concatenate([a.real, a.imag], axis=2) for a in (inner, -coupling, start))
 
     def __call__(self, cells, blocks):
         """Δ_S (G, B, B) and X(θ) (G, I, B), zero where a group has fewer unknowns than the largest.
 
         cells (c,) : rows of the region's tables.  blocks (c, f, f) : Δ on them, real.
         """
-        size, b, i = self._shape
-        where = self._positions if len(cells) == len(self._positions) else self._positions[cells]
-        added = np.bincount(where.ravel(), blocks.ravel(), size * (i * i + i * b + b * b) + 1)[:-1]
-        ends = [size * i * i, size * i * (i + b)]
-        inner, coupling, outer = (
-            part.reshape(size, -1, width)
-            for part, width in zip(np.split(added, ends), (i, b, b), strict=True)
-        )
-        matrix, load = self._inner.copy(), -self._coupling
-        matrix.imag += inner
-        load.imag -= coupling
-        extension = np.linalg.solve(matrix, load)
-        real = extension.view(np.float64)
-        change = np.matmul(coupling.transpose(0, 2, 1), real).view(complex)
-        change.real += outer
-        below = np.matmul(inner, real).view(complex)
-        below.real += coupling
-        change += np.matmul(self._start, below)
+        row = np.full(len(self._order), -1)
+        row[cells] = np.arange(len(cells))
+        size, i, b = self._shape
+        change, extension = np.empty((size, b, b), complex), np.empty((size, i, b), complex)
+        _eliminate(self._order, self._first, row, self._places, blocks, *self._background, change, extension)
         return change, extension
+
+
+@compiled
+def _eliminate(order, first, row, places, blocks, inner, minus_coupling, start, change, extension):
+    """Group after group, what one needs in the nearest caches; complex rows as real ones, [Re | Im].
+
+    inner (G, I, 2I), minus_coupling (G, I, 2B), start (G, B, 2I) : A_ii, −A_ib and X_0ᵀ of the background.
+
+    A complex product in real ones: [Re AB | Im AB] = [Re A | Im A] [Re B | Im B; −Im B | Re B].
+    """
+    size, i, b = extension.shape
+    added = np.empty((b + i, b + i))
+    square = np.empty((i, i))
+    inverse = np.empty((i, 2 * i))
+    load, x = np.empty((2 * i, 2 * b)), np.empty((i, 2 * b))
+    left, right = np.empty((b, 3 * i)), np.empty((3 * i, 2 * b))
+    product = np.empty((b, 2 * b))
+    for g in range(size):
+        added[:] = 0
+        for place in range(first[g], first[g + 1]):
+            cell = order[place]
+            if row[cell] >= 0:
+                block, rows = blocks[row[cell]], places[cell]
+                for m in range(len(rows)):
+                    for n in range(len(rows)):
+                        added[rows[m], rows[n]] += block[m, n]
+        square[:] = added[b:, b:]
+        inverse[:] = inner[g]
+        inverse[:, i:] += square
+        _invert(inverse)
+        load[:i] = minus_coupling[g]
+        load[:i, b:] -= added[b:, :b]
+        load[i:, :b], load[i:, b:] = -load[:i, b:], load[:i, :b]
+        np.dot(inverse, load, x)
+        extension[g] = x[:, :b] + 1j * x[:, b:]
+        # Δ_S = Δ_bb + Δ_bi X + X_0ᵀ Y with Y = Δ_ib + Δ_ii X, as one product.
+        right[:i] = x
+        right[i : 2 * i] = np.dot(square, x)
+        right[i : 2 * i, :b] += added[b:, :b]
+        right[2 * i :, :b], right[2 * i :, b:] = -right[i : 2 * i, b:], right[i : 2 * i, :b]
+        left[:, :i] = added[:b, b:]
+        left[:, i:] = start[g]
+        np.dot(left, right, product)
+        product[:, :b] += added[:b, :b]
+        change[g] = product[:, :b] + 1j * product[:, b:]
+
+
+@compiled
+def _invert(matrix):
+    """The inverse in place of a complex matrix (i, i) kept as [Re | Im], by Gauss and Jordan.
+
+    Pivots are taken as they come: A_ii, turned in the complex plane, has a positive definite real part.
+    """
+    i = len(matrix)
+    turned = np.empty(2 * i)
+    for k in range(i):
+        pivot = 1 / (matrix[k, k] + 1j * matrix[k, i + k])
+        matrix[k, k], matrix[k, i + k] = 1, 0
+        for n in range(i):
+            value = (matrix[k, n] + 1j * matrix[k, i + n]) * pivot
+            matrix[k, n], matrix[k, i + n] = value.real, value.imag
+            turned[n], turned[i + n] = -value.imag, value.real
+        pivoted = matrix[k]
+        for m in range(i):
+            if m != k:
+                other = matrix[m]
+                real, imaginary = other[k], other[i + k]
+                other[k] = other[i + k] = 0
+                for n in range(2 * i):
+                    other[n] -= real * pivoted[n] + imaginary * turned[n]
 
 
 def _groups(geometry, cells, planes):

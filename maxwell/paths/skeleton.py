@@ -19,7 +19,8 @@ class Skeleton:
     index (G, B) : a group's unknowns, 0 where it has fewer; all that goes with these is zero.
     pairs (G·V·V,) : where a group's pairs of potentials go in a matrix (v, v), raveled.
     scatter (n, G·B), scatter_nodes (v, G·V) : sums over groups.
-    gradients (G, B, V) : T of a group, complex.  gradient (n, v), transpose : T and Tᵀ.
+    gradients (G, B, V), complex, and loads (G, V, B), real : T and Tᵀ of a group.
+    gradient (n, v), transpose (v, n) : T and Tᵀ.
     potential (v, v) : L.  stiffness (v, v) : L⁻¹.
     """
 
@@ -28,6 +29,7 @@ class Skeleton:
     scatter: sp.csr_array
     scatter_nodes: sp.csr_array
     gradients: np.ndarray
+    loads: np.ndarray
     gradient: sp.csr_array
     transpose: sp.csr_array
     potential: np.ndarray
@@ -53,6 +55,7 @@ class Skeleton:
             _sums(index, gradient.shape[0]),
             _sums(nodes, gradient.shape[1]),
             gradients,
+            np.ascontiguousarray(gradients.real.transpose(0, 2, 1)),
             gradient,
             gradient.T.tocsr(),
             potential,
@@ -67,6 +70,7 @@ class Skeleton:
             self.scatter.astype(real),
             self.scatter_nodes.astype(real),
             self.gradients.astype(np.result_type(real, np.complex64)),
+            self.loads.astype(real),
             self.gradient.astype(real),
             self.transpose.astype(real),
             self.potential.astype(real),
@@ -95,7 +99,7 @@ class SkeletonEquation:
         self._exact, self._tables, self._green = exact, tables, green
         self._exact_delta, self._delta = delta, delta.astype(self.dtype)
         self._exact_factor, self._factor = factor, self.dtype.type(factor)
-        self._load = np.matmul(tables.gradients.transpose(0, 2, 1), self._delta)  # TᵀΔ_S group by group
+        self._load = _complex(np.matmul(tables.loads, _real(self._delta)))  # TᵀΔ_S group by group
         added = self._factor * np.matmul(self._load, tables.gradients)
         self._real = abs(factor.imag) <= SLANT * abs(factor.real)
         static = tables.stiffness.copy() if self._real else tables.stiffness.astype(self.dtype)
@@ -110,10 +114,12 @@ class SkeletonEquation:
         """Δ_Sx in double precision."""
         return self._exact.change(self._exact_delta, x)
 
-    def weight(self, left):
-        """‖RᵀΔ_SR‖ for a residual R, as an estimate needs it."""
+    def second(self, left):
+        """(M⁻¹R)ᵀΔ_SR for a residual R, small, so in the precision of the Krylov method: (K, K)."""
         rounded = left.astype(self.dtype)
-        return np.linalg.norm(rounded.T @ self._tables.change(self._delta, rounded))
+        changed = self._tables.change(self._delta, rounded)
+        refined = self._less_static(rounded, self._tables.transpose @ _real(changed))
+        return (refined.T @ changed).astype(complex)
 
     def apply(self, x):
         """iG_sΔ_Sx, with the product in the precision of G_s, and (I + iGΔ_S)x."""
@@ -131,11 +137,12 @@ class SkeletonEquation:
         """M⁻¹x = x − c T H⁻¹ TᵀΔ_Sx."""
         tables = self._tables
         product = np.matmul(self._load, x.take(tables.index, axis=0))
-        load = tables.scatter_nodes @ _real(product.reshape(-1, x.shape[1]))
-        load = load if self._real else _complex(load)
-        potentials, _ = self._substitute(*self._factors, load)
-        potentials = np.ascontiguousarray(potentials)
-        static = _complex(tables.gradient @ _real(potentials))
+        return self._less_static(x, tables.scatter_nodes @ _real(product.reshape(-1, x.shape[1])))
+
+    def _less_static(self, x, load):
+        """x − c T H⁻¹ y for y (v, k), given as real (v, 2k)."""
+        potentials, _ = self._substitute(*self._factors, load if self._real else _complex(load))
+        static = _complex(self._tables.gradient @ _real(potentials))
         static *= -self._factor
         static += x
         return static
