@@ -98,18 +98,20 @@ class Elimination:
             local[~known, ~known] = 1
             inner[group], coupling[group] = local[b:, b:], local[b:, :b]
         start = np.linalg.solve(inner, -coupling).transpose(0, 2, 1)
-        self._shape = coupling.shape
+        # Every call writes over these: fresh pages would cost as much as what fills them.
+        self._change, self._extension = np.empty((interiors.size, b, b), complex), np.empty_like(coupling)
         self._background = tuple(np.concatenate([a.real, a.imag], axis=2) for a in (inner, -coupling, start))
 
     def __call__(self, cells, blocks):
         """Δ_S (G, B, B) and X(θ) (G, I, B), zero where a group has fewer unknowns than the largest.
 
+        Both are lent until the next call.
+
         cells (c,) : rows of the region's tables.  blocks (c, f, f) : Δ on them, real.
         """
         row = np.full(len(self._order), -1)
         row[cells] = np.arange(len(cells))
-        size, i, b = self._shape
-        change, extension = np.empty((size, b, b), complex), np.empty((size, i, b), complex)
+        change, extension = self._change, self._extension
         _eliminate(self._order, self._first, row, self._places, blocks, *self._background, change, extension)
         return change, extension
 
