@@ -26,15 +26,14 @@ class Operators:
 
 
 class Equation:
-    """A sample's equation: exact operators for what is handed on, rounded ones for the Krylov method.
+    """A sample as a `krylov.SampleEquation`: exact operators for what is handed on, rounded ones for the rest.
 
     load : TᵀΔ (v, n).  green : G_s (n, n).  added : TᵀΔT (v, v).  factor : i/s_0.
     The Krylov method's precision is that of the rounded operators, the load and `added`.
     """
 
-    def __init__(self, index, incident, exact, rounded, load, green, added, factor):
-        self.index, self.incident, self.exact, self._rounded = index, incident, exact, rounded
-        self.factor = factor
+    def __init__(self, incident, exact, rounded, load, green, added, factor):
+        self.incident, self._exact, self._rounded, self._exact_factor = incident, exact, rounded, factor
         self.dtype = np.result_type(added.dtype, np.complex64)
         self._load, self._green, self._factor = load, green, self.dtype.type(factor)
         static = self._factor * (rounded.potential @ added)
@@ -53,22 +52,34 @@ class Equation:
 
     def direct(self):
         """x and iG_sΔx by a dense factorisation of the equation: 8/3 n³ flops, for what iterations give up."""
-        delta = self.exact.delta.toarray().astype(complex)
-        matrix = 1j * (self._green @ delta) + self.factor * self.exact.quasi_static(delta)
+        delta = self._exact.delta.toarray().astype(complex)
+        matrix = 1j * (self._green @ delta) + self.quasi_static(delta)
         matrix.ravel()[:: len(matrix) + 1] += 1
         fields = scipy.linalg.solve(matrix, self.incident, overwrite_a=True)
-        return fields, 1j * (self._green @ self.exact.change(fields))
+        return fields, 1j * (self._green @ self.change(fields))
 
-    def weight(self, left):
-        """‖RᵀΔR‖ for a residual R, as an estimate needs it."""
-        rounded = left.astype(self.dtype)
-        return np.linalg.norm(rounded.T @ self._rounded.change(rounded))
+    def change(self, x):
+        """Δx in double precision."""
+        return self._exact.change(x)
 
-    def induce(self, x):
-        """iG_sΔx, the product with G_s in its own precision."""
+    def quasi_static(self, changed):
+        """(i/s_0) TLTᵀΔx, given Δx, in double precision."""
+        product = self._exact.quasi_static(changed)
+        product *= self._exact_factor
+        return product
+
+    def weigh(self, refined, left):
+        """(M⁻¹R)ᵀΔR, given both residuals."""
+        return refined.T @ self._rounded.change(left.astype(self.dtype))
+
+    def apply(self, x):
+        """iG_sΔx, with the product in the precision of G_s, and M⁻¹(I + iGΔ)x = x + M⁻¹iG_sΔx."""
         changed = self._rounded.change(x).astype(self._green.dtype, copy=False)
         changed *= changed.dtype.type(1j)
-        return (self._green @ changed).astype(self.dtype, copy=False)
+        induced = (self._green @ changed).astype(self.dtype, copy=False)
+        image = self.precondition(induced)
+        image += x
+        return induced, image
 
     def precondition(self, x):
         """M⁻¹x = x − T (I + iLTᵀΔT/s_0)⁻¹ (i/s_0) L TᵀΔx."""

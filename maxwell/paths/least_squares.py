@@ -65,10 +65,18 @@ def leading(residual, tolerance):
 
     Further directions that stand out from rounding fill it up to a multiple of `WIDTH`.
     """
-    squares, mixing, _ = scipy.linalg.lapack.zheevd((residual.conj().T @ residual).astype(complex))
-    squares = np.maximum(squares, np.finfo(float).tiny)
+    gram = residual.conj().T @ residual
+    (eigen,) = scipy.linalg.get_lapack_funcs(("heevd",), (gram,))
+    squares, mixing, _ = eigen(gram.T)  # of the conjugate, in Fortran's order
+    mixing = mixing.conj()
+    squares = np.maximum(squares, np.finfo(squares.dtype).tiny)
     needed = max(1, np.count_nonzero(np.cumsum(squares) > tolerance**2))
     sound = np.count_nonzero(squares > 10 * np.finfo(residual.dtype).eps * squares[-1])
     count = max(needed, min(WIDTH * -(-needed // WIDTH), sound))
     kept = mixing[:, -count:] / np.sqrt(squares[-count:])
-    return residual @ np.ascontiguousarray(kept).astype(residual.dtype)
+    return residual @ np.ascontiguousarray(kept).astype(residual.dtype, copy=False)
+
+
+def norm(x) -> float:
+    """Frobenius norm, by BLAS: numpy's own squares entry by entry, several times slower."""
+    return float(np.sqrt(np.vdot(x, x).real))

@@ -22,57 +22,34 @@ The solver.  M⁻¹ = (I + iTLTᵀΔ/s_0)⁻¹ is a scalar problem on the nodes 
 
     (I + iM⁻¹G_sΔ) x = M⁻¹x_0
 
-is close to the identity whatever the contrast.  A block Krylov method of least squares solves it for all sources at
-once; each block holds the directions of the residual that still matter, some 32 and then 12.  With the
-residual R = x_0 − (I + iGΔ)x the data are corrected by its product with the dual solution, which by symmetry is Δx:
-
-    x_0ᵀΔx + (Δx)ᵀR,    wrong by δᵀΔR = O(R²), with δ the error of x; ‖RᵀΔR‖ estimates it,
-
-and rounding G_s to a precision ε adds ε‖(Δx)ᵀG_sΔx‖.  Both are reported, relative to the data.
+is close to the identity whatever the contrast.  A block Krylov method solves it for all sources at once (`krylov`),
+in two blocks of some 32 and 8 to 16 directions as a rule.
 
 Cost a sample: about 45 products with G_s in single precision, 8·45·n² flops, and a factorisation of the
 (n/4)² matrix of the potentials.  Cost before: N right-hand sides of the background, N²·8 bytes.
 
-Sources: Hager, SIAM Review 31 (1989) 221, for the update; Pierce and Giles, SIAM Review 42 (2000) 247, for the
-correction; the quasi-static splitting is ours.
+Sources: Hager, SIAM Review 31 (1989) 221, for the update; the quasi-static splitting is ours.
 """
 
 import numpy as np
 import scipy.sparse as sp
 
-from maxwell.errors import AccuracyError
-from maxwell.paths import kernels
+from maxwell.paths import kernels, krylov
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.equation import Equation, Operators
 from maxwell.paths.kernels import Sparse
-from maxwell.paths.least_squares import BlockLeastSquares, leading
 from maxwell.paths.potentials import potentials
 from maxwell.solvers import SymmetricSolver
 
 ROWS = 512
 """Rows of Green's block that are computed and written at once."""
 
-DATA_ERROR = 2e-9
-"""Estimated relative error of the data at which the Krylov method stops."""
-
-MOST_ERROR = 1e-8
-"""Largest estimated relative error of the data that is handed on, rounding of G_s included."""
-
-FIELD_RESIDUAL = {False: 3e-5, True: 1e-9}
-"""Relative residual at which the Krylov method stops, by whether fields themselves are asked for."""
-
 DOUBLE = 2500
 """Unknowns of a region up to which G_s is kept in double precision, for it is small then (100 MB)."""
 
 INDUCTIVE = 6.0
 """|k_c|² times the square of the region's extent, above which G_s is too large for single precision."""
-
-DENSE = 3000
-"""Changed unknowns up to which a sample that the Krylov method gives up is solved by a dense factorisation."""
-
-MOST_BLOCKS = 12
-"""Krylov blocks after which the update is given up; two to four are usual."""
 
 
 class LowRankUpdate:
@@ -133,19 +110,16 @@ class LowRankUpdate:
         if not len(change.cells):
             return self._nothing(change)
         single = not accurate and self._green.dtype == np.complex64
-        equation = self._equation(change, np.float32 if single else np.float64)
-        try:
-            answer = self._krylov(equation, FIELD_RESIDUAL[accurate])
-        except AccuracyError:
-            if len(equation.incident) > DENSE:
-                raise
-            answer = self._answer(equation, *equation.direct(), blocks=0)[0]
-        if not answer.info["error"] <= MOST_ERROR:
-            raise AccuracyError(
-                f"the low-rank update leaves an estimated error of {answer.info['error']:.1e} in the data, where "
-                f"{MOST_ERROR:.0e} is allowed"
-            )
-        return answer
+        equation, index = self._equation(change, np.float32 if single else np.float64)
+        solution = krylov.solve(equation, accurate=accurate)
+        info = {
+            "method": "low-rank update" if solution.blocks else "low-rank update, dense",
+            "why": f"{len(equation.incident)} of {len(self._incident)} unknowns of the region change",
+            "iterations": solution.blocks,
+            "memory": self.memory,
+            "error": solution.error,
+        }
+        return Answer(solution.fields, index, solution.contracted, solution.residual, info)
 
     def _nothing(self, change):
         """The answer for a sample that changes no cell."""
@@ -179,8 +153,7 @@ class LowRankUpdate:
         if real != np.float64:
             potential = self._cut(self._potential, nodes, real)
             rounded = Operators(exact.delta.astype(real), potential, exact.gradient.astype(real))
-        return Equation(
-            index,
+        equation = Equation(
             self._incident[rows],
             exact,
             rounded,
@@ -189,6 +162,7 @@ class LowRankUpdate:
             added,
             1j / self._scale,
         )
+        return equation, index
 
     def _cut(self, matrix, rows, dtype):
         """matrix[rows][:, rows] in memory that the next sample writes over: fresh pages cost more than the copy."""
@@ -200,49 +174,6 @@ class LowRankUpdate:
         out = room[: len(rows) ** 2].reshape(len(rows), len(rows))
         kernels.cut(matrix, rows, out)
         return out
-
-    def _krylov(self, equation, goal):
-        """Block least squares over the growing space of preconditioned residuals."""
-        start = equation.precondition(equation.incident.astype(equation.dtype))
-        size = np.linalg.norm(start)
-        space = BlockLeastSquares(start)
-        for _ in range(MOST_BLOCKS):
-            basis = leading(space.residual, 0.5 * goal * size)
-            induced = equation.induce(basis)
-            image = equation.precondition(induced)
-            image += basis
-            space.add(basis, induced, image)
-            if np.linalg.norm(space.residual) > goal * size:
-                continue
-            answer, error = self._answer(equation, *space.solution(), blocks=space.blocks)
-            if error <= DATA_ERROR:
-                return answer
-            goal /= 4
-        raise AccuracyError(
-            f"the low-rank update has not converged after {MOST_BLOCKS} blocks, where two to four are usual"
-        )
-
-    def _answer(self, equation, fields, induced, *, blocks):
-        """What is handed on, given x and iG_sΔx, and the error of the data that R = 0 would remove."""
-        x0 = equation.incident
-        changed = equation.exact.change(fields)
-        left = x0 - fields
-        left -= induced
-        left -= equation.factor * equation.exact.quasi_static(changed)
-        contracted = x0.T @ changed + changed.T @ left
-        size = np.linalg.norm(contracted) or 1.0
-        error = equation.weight(left) / size
-        # What rounding the entries of G_s to its precision does to the data, to first order.
-        rounding = equation.precision * np.linalg.norm(changed.T @ induced) / size
-        info = {
-            "method": "low-rank update" if blocks else "low-rank update, dense",
-            "why": f"{len(x0)} of {len(self._incident)} unknowns of the region change",
-            "iterations": blocks,
-            "memory": self.memory,
-            "error": float(error + rounding),
-        }
-        residual = float(np.linalg.norm(left) / np.linalg.norm(x0))
-        return Answer(fields, equation.index, contracted, residual, info), error
 
 
 def _potential(stiffness, nodes):

@@ -5,7 +5,7 @@ import pytest
 
 import maxwell
 from maxwell import checks, memory
-from maxwell.paths import CondensedExterior, LowRankUpdate, low_rank
+from maxwell.paths import CondensedExterior, LowRankUpdate, krylov, low_rank
 from maxwell.problems import conductivity_map
 from maxwell.problems.conductivity_map import SlowPathWarning
 
@@ -78,7 +78,7 @@ def test_high_frequencies_are_kept_in_double_precision(monkeypatch):
 def test_an_error_beyond_the_allowed_is_solved_slowly_with_a_notice(monkeypatch):
     forward = maxwell.Conductivity().discretise(cells=3, degree=1)
     forward.prepare()
-    monkeypatch.setattr(low_rank, "MOST_ERROR", 1e-16)
+    monkeypatch.setattr(krylov, "MOST_ERROR", 1e-16)
     with pytest.warns(SlowPathWarning, match="estimated error of .* solved by refactorising"):
         forward.solve(STRONG)
 
@@ -184,10 +184,10 @@ def test_an_update_that_does_not_converge_is_solved_slowly_with_a_notice(monkeyp
     forward = maxwell.Conductivity().discretise(cells=3, degree=1)
     expected = forward(STRONG)
     forward.prepare()
-    monkeypatch.setattr(low_rank, "MOST_BLOCKS", 1)
+    monkeypatch.setattr(krylov, "MOST_BLOCKS", 1)
     assert distance(forward(STRONG), expected) < 1e-9
     assert forward.solve(STRONG).info["method"] == "low-rank update, dense"
-    monkeypatch.setattr(low_rank, "DENSE", 0)
+    monkeypatch.setattr(krylov, "DENSE", 0)
     with pytest.warns(SlowPathWarning, match=r"not converged after 1 blocks.*solved by refactorising"):
         assert distance(forward(STRONG), expected) < 1e-12
 

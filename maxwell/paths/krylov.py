@@ -1,0 +1,148 @@
+"""A block Krylov method for the equation of one sample, with data that converge faster than fields.
+
+The law.  With Δ and A = I + iGΔ such that ΔA is symmetric, fields Ax = x_0 and data −iD, D = x_0ᵀΔx, any x̃ of
+residual R = x_0 − Ax̃ and error δ gives
+
+    D = x_0ᵀΔx̃ + (Δx̃)ᵀR + δᵀΔR.
+
+The second term is the residual weighted by the dual solution, which by symmetry is Δx̃.  Of the third, a
+preconditioner M⁻¹A = I + B knows most: δ = M⁻¹R − Bδ, hence
+
+    D = x_0ᵀΔx̃ + (Δx̃)ᵀR + (M⁻¹R)ᵀΔR − (Bδ)ᵀΔR.
+
+The first three terms are the data; the last is estimated as β‖(M⁻¹R)ᵀΔR‖ with β = ‖BV‖/‖V‖ for the method's last
+block V.  Where the products with G are rounded to a precision ε, ε‖(Δx̃)ᵀG_sΔx̃‖ is added to the estimate.
+
+The method takes the directions of M⁻¹R that still matter as a block, and solves for all sources by least squares.
+
+Source of the dual weighting: Pierce and Giles, SIAM Review 42 (2000) 247; the third term is ours.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from maxwell.errors import AccuracyError
+from maxwell.paths.least_squares import BlockLeastSquares, leading, norm
+
+RESIDUAL = {False: 1e-4, True: 1e-9}
+"""Relative residual at which the method stops, by whether fields themselves are asked for."""
+
+SHARE = 0.5
+"""Directions of the residual that together are below this share of the goal are left."""
+
+DATA_ERROR = 2e-9
+"""Estimated relative error of the data at which the method stops, rounding apart."""
+
+MOST_ERROR = 1e-8
+"""Largest estimated relative error of the data that is handed on, rounding included."""
+
+MOST_BLOCKS = 12
+"""Blocks after which the method gives up; two are usual."""
+
+DENSE = 3000
+"""Unknowns up to which an equation that the method gives up is solved by a dense factorisation."""
+
+
+class SampleEquation(Protocol):
+    """What the method asks of an equation with n unknowns and K right-hand sides."""
+
+    incident: np.ndarray
+    """x_0 (n, K)."""
+    dtype: np.dtype
+    """Precision of the Krylov space."""
+    precision: float
+    """Relative spacing of the numbers that G_s is kept in."""
+
+    def precondition(self, x):
+        """M⁻¹x in the precision of the Krylov space."""
+
+    def apply(self, x):
+        """iG_sΔx and M⁻¹(I + iGΔ)x in the precision of the Krylov space."""
+
+    def change(self, x):
+        """Δx in double precision."""
+
+    def quasi_static(self, changed):
+        """The product of iG − iG_s with Δx, given Δx, in double precision."""
+
+    def weigh(self, refined, left):
+        """(M⁻¹R)ᵀΔR (K, K), given both residuals, in the precision of the Krylov space."""
+
+    def direct(self):
+        """x and iG_sΔx by a dense factorisation."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Fields x (n, K), D (K, K), ‖R‖/‖x_0‖, estimated relative error of D, blocks (0: dense factorisation)."""
+
+    fields: np.ndarray
+    contracted: np.ndarray
+    residual: float
+    error: float
+    blocks: int
+
+
+def solve(equation: SampleEquation, *, accurate: bool) -> Solution:
+    """Fields and data of a sample; `accurate` when the fields are wanted and not the data alone.
+
+    Raises AccuracyError when the method does not converge and the equation is too large to be factorised, and when
+    the estimated error of the data exceeds `MOST_ERROR`.
+    """
+    try:
+        solution = _iterate(equation, RESIDUAL[accurate])
+    except AccuracyError:
+        if len(equation.incident) > DENSE:
+            raise
+        solution, _ = _contracted(equation, *equation.direct(), refined=None, contraction=1.0, blocks=0)
+    if not solution.error <= MOST_ERROR:
+        raise AccuracyError(
+            f"the update leaves an estimated error of {solution.error:.1e} in the data, where "
+            f"{MOST_ERROR:.0e} is allowed"
+        )
+    return solution
+
+
+def _iterate(equation, goal):
+    start = equation.precondition(equation.incident.astype(equation.dtype))
+    size = norm(start)
+    space = BlockLeastSquares(start)
+    for _ in range(MOST_BLOCKS):
+        basis = leading(space.residual, SHARE * goal * size)
+        induced, image = equation.apply(basis)
+        space.add(basis, induced, image)
+        if norm(space.residual) > goal * size:
+            continue
+        contraction = norm(image - basis) / norm(basis)
+        solution, error = _contracted(
+            equation,
+            *space.solution(),
+            refined=space.residual,
+            contraction=contraction,
+            blocks=space.blocks,
+        )
+        if error <= DATA_ERROR:
+            return solution
+        goal /= 4
+    raise AccuracyError(f"the update has not converged after {MOST_BLOCKS} blocks, where two are usual")
+
+
+def _contracted(equation, fields, induced, *, refined, contraction, blocks):
+    """The solution that x and iG_sΔx make, and the error that R leaves.  refined : M⁻¹R; contraction : β."""
+    x0 = equation.incident
+    changed = equation.change(fields)
+    left = x0 - fields
+    left -= induced
+    left -= equation.quasi_static(changed)
+    if refined is None:
+        refined = equation.precondition(left.astype(equation.dtype))
+    second = equation.weigh(refined, left).astype(complex)
+    contracted = x0.T @ changed + changed.T @ left
+    contracted += second
+    size = norm(contracted) or 1.0
+    error = contraction * norm(second) / size
+    rounding = equation.precision * norm(changed.T @ induced) / size
+    residual = norm(left) / norm(x0)
+    return Solution(fields, contracted, float(residual), float(error + rounding), blocks), error
