@@ -16,14 +16,9 @@ definite,
     M⁻¹ = I − c T H⁻¹ TᵀΔ_S
 
 inverts I + icTLTᵀΔ_S but for the imaginary part of c TᵀΔ_ST, some hundredths unless displacement currents matter;
-where they do, H is complex.  A block Krylov method of least squares solves M⁻¹(I + iGΔ_S) x = M⁻¹x_0.
-
-The correction by the dual solution is taken one step further, with M⁻¹R in place of the error δ of x:
-
-    x_0ᵀΔ_Sx + (Δ_Sx)ᵀR + (M⁻¹R)ᵀΔ_SR,    wrong by (δ − M⁻¹R)ᵀΔ_SR,    δ − M⁻¹R ≈ −BM⁻¹R
-
-with I + B = M⁻¹(I + iGΔ_S).  What B did to the Krylov method's last block V makes β‖(M⁻¹R)ᵀΔ_SR‖ an estimate,
-β = ‖BV‖/‖V‖.
+where they do, H is complex.  A block Krylov method of least squares solves M⁻¹(I + iGΔ_S) x = M⁻¹x_0.  The
+rest, data and estimated error, is as `krylov` has it.  In single precision fields are refined: a second solution,
+for what the first leaves over in double precision, is added to it.
 
 Cost a sample: some 72 products with G_s in single precision, 8·72·n² flops, the elimination of the interiors
 and v³/3.  Cost before: n right-hand sides of the background, n²·8 bytes.  Not for inclusions that move: `low_rank`.
@@ -32,26 +27,25 @@ and v³/3.  Cost before: n right-hand sides of the background, n²·8 bytes.  No
 import numpy as np
 
 from maxwell.errors import AccuracyError
-from maxwell.paths import low_rank
+from maxwell.paths import krylov, low_rank
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.condensed import _csr
 from maxwell.paths.interiors import Elimination, Interiors
-from maxwell.paths.least_squares import BlockLeastSquares, leading
 from maxwell.paths.potentials import potentials
 from maxwell.paths.skeleton import Skeleton, SkeletonEquation
 
 DOUBLE = 1000
 """Unknowns of a skeleton up to which G_s is kept in double precision, for it is small then (16 MB)."""
 
-INDUCTIVE = 3.0
+INDUCTIVE = 4.0
 """|k_c|² times the square of the region's extent, above which G_s is too large for single precision."""
 
-RESIDUAL = {False: 1e-4, True: 1e-9}
-"""Relative residual at which the Krylov method stops, by whether fields themselves are asked for."""
+FIELD_RESIDUAL = 3e-9
+"""Largest relative residual where fields are wanted and not the data alone."""
 
-DATA_ERROR = 1e-9
-"""Estimated relative error of the data at which the Krylov method stops."""
+MOST_PASSES = 4
+"""Solutions after which a refinement is given up; two are usual."""
 
 COLUMNS = 72
 """Products with G_s that a sample usually takes."""
@@ -117,74 +111,25 @@ class CondensedUpdate:
         When not, they are those of the skeleton, and the index of interior unknowns is −1.
         """
         delta, extension = self._eliminate(change.cells, change.blocks)
-        single = not accurate and self._green.dtype == np.complex64
-        tables = self._rounded if single else self._exact
+        tables = self._rounded if self._green.dtype == np.complex64 else self._exact
         equation = SkeletonEquation(self._exact, tables, delta, self._incident, self._green, self._factor)
-        try:
-            answer = self._krylov(equation, RESIDUAL[accurate])
-        except AccuracyError:
-            if len(self._incident) > low_rank.DENSE:
-                raise
-            answer, _ = self._answer(equation, *equation.direct(), blocks=0, contraction=1.0)
-        fields, contracted, residual, info = answer
-        if not info["error"] <= low_rank.MOST_ERROR:
-            raise AccuracyError(
-                f"the condensed update leaves an estimated error of {info['error']:.1e} in the data, where "
-                f"{low_rank.MOST_ERROR:.0e} is allowed"
-            )
-        index = self._index[change.cells]
-        if accurate:
-            fields, index = self._whole(fields, extension), self._interiors.cell_rows[change.cells]
-        return Answer(fields, index, contracted, residual, info)
-
-    def _krylov(self, equation, goal):
-        """Block least squares over the growing space of preconditioned residuals."""
-        start = equation.precondition(equation.incident.astype(equation.dtype))
-        size = np.linalg.norm(start)
-        space = BlockLeastSquares(start)
-        for _ in range(low_rank.MOST_BLOCKS):
-            basis = leading(space.residual, 0.5 * goal * size)
-            induced, image = equation.apply(basis)
-            image = equation.precondition(image)
-            space.add(basis, induced, image)
-            if np.linalg.norm(space.residual) > goal * size:
-                continue
-            contraction = np.linalg.norm(image - basis) / np.linalg.norm(basis)
-            answer, error = self._answer(
-                equation, *space.solution(), blocks=space.blocks, contraction=contraction
-            )
-            if error <= DATA_ERROR:
-                return answer
-            goal /= 4
-        raise AccuracyError(
-            f"the condensed update has not converged after {low_rank.MOST_BLOCKS} blocks, where three are usual"
-        )
-
-    def _answer(self, equation, fields, induced, *, blocks, contraction):
-        """Fields, data, residual and trace, given x and iG_sΔ_Sx; and the error that R leaves.
-
-        contraction : β.
-        """
-        x0 = equation.incident
-        changed = equation.change(fields)
-        left = x0 - fields - induced - self._factor * self._exact.quasi_static(changed)
-        second = equation.second(left)
-        contracted = x0.T @ changed + changed.T @ left + second
-        size = np.linalg.norm(contracted) or 1.0
-        error = contraction * np.linalg.norm(second) / size
-        # What rounding the entries of G_s to its precision does to the data, to first order.
-        rounding = np.finfo(self._green.dtype).eps * np.linalg.norm(changed.T @ induced) / size
+        refine = accurate and equation.dtype == np.complex64
+        solution = _refined(equation) if refine else krylov.solve(equation, accurate=accurate)
         info = {
-            "method": "condensed update" if blocks else "condensed update, dense",
+            "method": "condensed update" if solution.blocks else "condensed update, dense",
             "why": (
                 f"{len(self._interiors.interior)} of {len(self._interiors.dofs)} unknowns of the region lie inside "
                 f"{self._interiors.size} groups of cells"
             ),
-            "iterations": blocks,
+            "iterations": solution.blocks,
             "memory": self.memory,
-            "error": float(error + rounding),
+            "error": solution.error,
         }
-        return (fields, contracted, float(np.linalg.norm(left) / np.linalg.norm(x0)), info), error
+        fields = solution.fields
+        index = self._index[change.cells]
+        if accurate:
+            fields, index = self._whole(fields, extension), self._interiors.cell_rows[change.cells]
+        return Answer(fields, index, solution.contracted, solution.residual, info)
 
     def _whole(self, fields, extension):
         """Fields on all unknowns of the region, given those on the skeleton and X(θ)."""
@@ -195,3 +140,26 @@ class CondensedUpdate:
         rows = interiors.members[:, interiors.widths[0] :]
         whole[rows[rows >= 0]] = inside[rows >= 0]
         return whole
+
+
+def _refined(equation) -> krylov.Solution:
+    """Fields in double precision from solutions in single, each for the residual that those before leave.
+
+    With fields x of residual R the data are x_0ᵀΔ_Sx + (Δ_Sx)ᵀR and those of the same equation for R.
+    """
+    solution = krylov.solve(equation, accurate=False)
+    fields, residual, blocks = solution.fields, solution.residual, solution.blocks
+    for _ in range(MOST_PASSES - 1):
+        left = equation.left_over(fields)
+        changed = equation.change(fields)
+        contracted = equation.incident.T @ changed + changed.T @ left
+        rest = krylov.solve(equation.given(left), accurate=False)
+        contracted += rest.contracted
+        fields = fields + rest.fields
+        blocks += rest.blocks
+        residual = rest.residual * np.linalg.norm(left) / np.linalg.norm(equation.incident)
+        if residual <= FIELD_RESIDUAL:
+            return krylov.Solution(fields, contracted, float(residual), solution.error, blocks)
+    raise AccuracyError(
+        f"the condensed update has not converged in {MOST_PASSES} passes, where two are usual"
+    )

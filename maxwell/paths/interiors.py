@@ -34,6 +34,7 @@ class Interiors:
     widths : B and I, the most skeleton and interior unknowns of a group.
     members (G, B + I) : places in `dofs` of a group's skeleton unknowns and, from B on, of its interior
         ones, −1 where a group has fewer than the largest.
+    cell_places (C, f) : columns of `members` of the cells' unknowns.
     """
 
     def __init__(self, space, functionals, region_cells, cell_dofs, planes):

@@ -1,11 +1,13 @@
 """The equation of one sample on the skeleton of a region, and the tables that all samples share."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from maxwell.errors import AccuracyError
 from maxwell.paths.interiors import Interiors
 
 SLANT = 0.1
@@ -88,7 +90,7 @@ class Skeleton:
 
 
 class SkeletonEquation:
-    """(I + iGΔ_S) x = x_0 of one sample, as `condensed_update` explains it.
+    """(I + iGΔ_S) x = x_0 of one sample, a `krylov.SampleEquation`; see `condensed_update`.
 
     exact, tables : the tables in double precision and in that of the Krylov method.
     delta (G, B, B) : Δ_S.  incident (n, K) : x_0.  green (n, n) : G_s.  factor : c = i/s_0.
@@ -104,45 +106,72 @@ class SkeletonEquation:
         self._real = abs(factor.imag) <= SLANT * abs(factor.real)
         static = tables.stiffness.copy() if self._real else tables.stiffness.astype(self.dtype)
         np.add.at(static.ravel(), tables.pairs, (added.real if self._real else added).ravel())
-        names = ("potrf", "potrs") if self._real else ("getrf", "getrs")
+        names, self._triangle, options = ("getrf", "getrs"), {}, {}
+        if self._real:
+            names, self._triangle, options = ("potrf", "potrs"), {"lower": True}, {"clean": False}
         factorise, self._substitute = scipy.linalg.get_lapack_funcs(names, (static,))
-        *self._factors, _ = factorise(
-            static.T, overwrite_a=True
-        )  # symmetric, and its transpose Fortran-ordered
+        # Symmetric, and its transpose is Fortran-ordered.
+        *self._factors, fault = factorise(static.T, overwrite_a=True, **self._triangle, **options)
+        if fault:
+            raise AccuracyError("the static problem of the sample is singular to working precision")
+
+    @property
+    def precision(self) -> float:
+        """Relative spacing of the numbers that G_s is kept in."""
+        return float(np.finfo(self._green.dtype).eps)
 
     def change(self, x):
         """Δ_Sx in double precision."""
         return self._exact.change(self._exact_delta, x)
 
-    def second(self, left):
-        """(M⁻¹R)ᵀΔ_SR for a residual R, small, so in the precision of the Krylov method: (K, K)."""
-        rounded = left.astype(self.dtype)
-        changed = self._tables.change(self._delta, rounded)
-        refined = self._less_static(rounded, self._tables.transpose @ _real(changed))
-        return (refined.T @ changed).astype(complex)
+    def quasi_static(self, changed):
+        """cTLTᵀΔ_Sx, given Δ_Sx, in double precision."""
+        product = self._exact.quasi_static(changed)
+        product *= self._exact_factor
+        return product
+
+    def weigh(self, refined, left):
+        """(M⁻¹R)ᵀΔ_SR, given both residuals, in the precision of the Krylov space."""
+        return refined.T @ self._tables.change(self._delta, left.astype(self.dtype))
 
     def apply(self, x):
-        """iG_sΔ_Sx, with the product in the precision of G_s, and (I + iGΔ_S)x."""
+        """iG_sΔ_Sx, with the product in the precision of G_s, and M⁻¹(I + iGΔ_S)x."""
         changed = self._tables.change(self._delta, x)
         static = self._tables.quasi_static(changed)
-        changed = changed.astype(self._green.dtype, copy=False)
-        changed *= changed.dtype.type(1j)
-        induced = (self._green @ changed).astype(self.dtype, copy=False)
+        induced = self._induced(changed).astype(self.dtype, copy=False)
         static *= self._factor
         static += induced
         static += x
-        return induced, static
+        return induced, self.precondition(static)
+
+    def left_over(self, fields):
+        """x_0 − (I + iGΔ_S)x, but for the product with G_s in double precision."""
+        changed = self.change(fields)
+        left = self.incident - fields
+        left -= self.quasi_static(changed)
+        left -= self._induced(changed)
+        return left
+
+    def given(self, incident):
+        """The same equation with other fields on its right."""
+        other = copy.copy(self)
+        other.incident = incident
+        return other
+
+    def _induced(self, changed):
+        """iG_sΔ_Sx, given Δ_Sx, in the precision of G_s."""
+        rounded = changed.astype(self._green.dtype)
+        rounded *= rounded.dtype.type(1j)
+        return self._green @ rounded
 
     def precondition(self, x):
         """M⁻¹x = x − c T H⁻¹ TᵀΔ_Sx."""
         tables = self._tables
         product = np.matmul(self._load, x.take(tables.index, axis=0))
-        return self._less_static(x, tables.scatter_nodes @ _real(product.reshape(-1, x.shape[1])))
-
-    def _less_static(self, x, load):
-        """x − c T H⁻¹ y for y (v, k), given as real (v, 2k)."""
-        potentials, _ = self._substitute(*self._factors, load if self._real else _complex(load))
-        static = _complex(self._tables.gradient @ _real(potentials))
+        load = tables.scatter_nodes @ _real(product.reshape(-1, x.shape[1]))
+        load = load if self._real else _complex(load)
+        potentials, _ = self._substitute(*self._factors, load, **self._triangle)
+        static = _complex(tables.gradient @ _real(potentials))
         static *= -self._factor
         static += x
         return static
@@ -151,7 +180,7 @@ class SkeletonEquation:
         """x and iG_sΔ_Sx by a dense factorisation of the equation: 8/3 n³ flops, for what iterations give up."""
         delta = self.change(np.eye(len(self.incident), dtype=complex))
         induced = 1j * (self._green @ delta)
-        matrix = induced + self._exact_factor * self._exact.quasi_static(delta)
+        matrix = induced + self.quasi_static(delta)
         matrix.ravel()[:: len(matrix) + 1] += 1
         fields = scipy.linalg.solve(matrix, self.incident, overwrite_a=True)
         return fields, induced @ fields

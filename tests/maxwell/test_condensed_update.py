@@ -5,7 +5,7 @@ import pytest
 
 import maxwell
 from maxwell import checks
-from maxwell.paths import Background, CondensedUpdate, Interiors, condensed_update, low_rank, skeleton
+from maxwell.paths import Background, CondensedUpdate, Interiors, condensed_update, krylov, skeleton
 from maxwell.paths.interiors import Elimination
 from maxwell.problems.conductivity_map import SlowPathWarning
 
@@ -124,7 +124,7 @@ def test_one_voxel_that_changes_alone(one, voxel):
     theta[voxel] = 1.7
     data, jacobian = one.linearise(theta)
     slow, slow_jacobian = one.refactorising.linearise(theta)
-    assert distance(one(theta), slow) < 2e-9
+    assert distance(one(theta), slow) < 4e-9
     assert distance(data, slow) < 2e-9
     assert distance(jacobian, slow_jacobian) < 1e-8
 
@@ -162,7 +162,7 @@ def test_in_single_precision_the_estimated_error_is_that_of_the_data(frequency, 
 
 def test_high_frequencies_are_kept_in_double_precision(monkeypatch):
     monkeypatch.setattr(condensed_update, "DOUBLE", 0)
-    forward = prepared(frequency=30e6)
+    forward = prepared(frequency=40e6)
     data, jacobian = forward.linearise(THETA)
     assert distance(data, forward.refactorising(THETA)) < 2e-9
     assert distance(jacobian, forward.refactorising.jacobian(THETA)) < 1e-8
@@ -224,16 +224,40 @@ def test_blocks_on_disk_are_read_again_and_belong_to_their_groups(tmp_path, monk
 
 def test_what_does_not_converge_is_solved_densely_or_slowly(one, monkeypatch):
     expected = one.refactorising(THETA)
-    monkeypatch.setattr(low_rank, "MOST_BLOCKS", 1)
+    monkeypatch.setattr(krylov, "MOST_BLOCKS", 1)
     response = one.solve(THETA)
     assert response.info["method"] == "condensed update, dense"
     assert distance(response.observation, expected) < 1e-9
-    monkeypatch.setattr(low_rank, "DENSE", 0)
+    monkeypatch.setattr(krylov, "DENSE", 0)
     with pytest.warns(SlowPathWarning, match=r"not converged after 1 blocks.*solved by refactorising"):
         assert distance(one(THETA), expected) < 1e-12
 
 
 def test_an_error_beyond_the_allowed_is_solved_slowly_with_a_notice(one, monkeypatch):
-    monkeypatch.setattr(low_rank, "MOST_ERROR", 1e-16)
+    monkeypatch.setattr(krylov, "MOST_ERROR", 1e-16)
     with pytest.warns(SlowPathWarning, match="estimated error of .* solved by refactorising"):
         one.solve(THETA)
+
+
+@pytest.mark.parametrize("goal", [1e-2, 1e-3, 1e-4])
+def test_the_estimate_follows_the_error_of_a_method_that_stops_early(goal, one, monkeypatch):
+    monkeypatch.setattr(krylov, "RESIDUAL", {False: goal, True: goal})
+    monkeypatch.setattr(krylov, "DATA_ERROR", 1.0)
+    monkeypatch.setattr(krylov, "MOST_ERROR", 1.0)
+    response, slow = one.solve(THETA), one.refactorising(THETA)
+    true = distance(response.observation, slow)
+    assert response.info["error"] / 3 < true < 3 * response.info["error"]
+
+
+def test_fields_in_single_precision_are_refined(monkeypatch):
+    monkeypatch.setattr(condensed_update, "DOUBLE", 0)
+    forward = prepared()
+    coarse = forward.solve(THETA).info["residual"]
+    fine = forward._solve(THETA, accurate=True).info["residual"]
+    assert fine < condensed_update.FIELD_RESIDUAL < 1e-3 * coarse
+    data, jacobian = forward.linearise(np.zeros(8))
+    assert not data.any()
+    assert distance(jacobian, forward.refactorising.jacobian(np.zeros(8))) < 1e-8
+    monkeypatch.setattr(condensed_update, "MOST_PASSES", 1)
+    with pytest.warns(SlowPathWarning, match=r"not converged in 1 passes.*solved by refactorising"):
+        forward.linearise(THETA)
