@@ -11,7 +11,6 @@ from experiments.bench.convergence import Mesh
 from experiments.bench.process import alone, peak_megabytes
 from maxwell import Balls, Conductivity, Voxels
 
-
 TURN = 8
 """Samples that a method solves before the other's turn, as it would in use: with what it needs in the caches."""
 

@@ -12,6 +12,9 @@ from maxwell.parametrisations.base import Parameter, Parametrisation
 
 Point = tuple[float, float, float]
 
+NEAR = 1e-9
+"""Distance to a plane, as a share of a voxel, within which its side is found by comparison."""
+
 
 @dataclass(frozen=True)
 class Voxels(Parametrisation):
@@ -115,12 +118,21 @@ class Voxels(Parametrisation):
 
     def voxel(self, x) -> np.ndarray:
         """Index into θ of the voxel that holds each point of x (..., 3) in m, −1 outside: (...) int64."""
-        along = [
-            np.searchsorted(plane, x[..., a], side="right") - 1 for a, plane in enumerate(self._planes())
-        ]
+        along = [_interval(plane, x[..., a]) for a, plane in enumerate(self._planes())]
         outside = np.any([(i < 0) | (i >= n) for i, n in zip(along, self.shape, strict=True)], axis=0)
         index = np.ravel_multi_index(along, self.shape, mode="clip")
         return np.where(outside, -1, index)
 
     def _planes(self):
         return [np.linspace(*ends, n + 1) for *ends, n in zip(self.low, self.high, self.shape, strict=True)]
+
+
+def _interval(planes, x):
+    """searchsorted(planes, x, "right") − 1 for equidistant planes: by arithmetic but for points near a plane."""
+    position = (x - planes[0]) * ((len(planes) - 1) / (planes[-1] - planes[0]))
+    with np.errstate(invalid="ignore"):  # NaN and infinity are "close", and left to searchsorted
+        close = ~(np.abs(position - np.rint(position)) >= NEAR)
+        index = np.floor(position).astype(np.int64)
+    if close.any():
+        index[close] = np.searchsorted(planes, x[close], side="right") - 1
+    return index

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.sparse as sp
 
 from maxwell.fem import NedelecSpace, curl_curl_form
 from maxwell.fenicsx import PETSc
@@ -58,6 +59,14 @@ class Background:
         self.solver = SymmetricSolver(self.matrix, recipe)
         fields, self.residual = self.solver.solve(functionals)
         self.fields = space.with_ghosts(fields)
+
+    @property
+    def rows(self) -> sp.csr_array:
+        """A copy of A_0 as CSR (dofs, dofs) with sorted columns, on one process."""
+        starts, columns, values = self.matrix.getValuesCSR()
+        matrix = sp.csr_array((values, columns, starts), shape=self.matrix.getSize())
+        matrix.sort_indices()
+        return matrix
 
     def restore(self) -> SymmetricSolver:
         """The solver with the background's own factors, whatever sample it held."""

@@ -34,7 +34,7 @@ class CondensedExterior:
 
     def __init__(self, background: Background, region_cells, cell_dofs, blocks: Blocks):
         space = background.space
-        matrix = _csr(background.matrix)
+        matrix = background.rows
         inside = np.zeros(space.dofs, dtype=bool)
         inside[cell_dofs] = True
         region, exterior = np.flatnonzero(inside), np.flatnonzero(~inside)
@@ -110,10 +110,3 @@ def _boundary(space, region_cells):
     outside = np.ones(len(space.cell_dofs), dtype=bool)
     outside[region_cells] = False
     return np.intersect1d(space.cell_dofs[region_cells], space.cell_dofs[outside])
-
-
-def _csr(mat) -> sp.csr_array:
-    starts, columns, values = mat.getValuesCSR()
-    matrix = sp.csr_array((values, columns, starts), shape=mat.getSize())
-    matrix.sort_indices()
-    return matrix

@@ -27,10 +27,9 @@ and v³/3.  Cost before: n right-hand sides of the background, n²·8 bytes.  No
 import numpy as np
 
 from maxwell.errors import AccuracyError
-from maxwell.paths import krylov, low_rank
+from maxwell.paths import induction, krylov
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
-from maxwell.paths.condensed import _csr
 from maxwell.paths.interiors import Elimination, Interiors
 from maxwell.paths.potentials import potentials
 from maxwell.paths.skeleton import Skeleton, SkeletonEquation
@@ -63,7 +62,7 @@ class CondensedUpdate:
         space, self._interiors = background.space, interiors
         scale = background.wavenumber_squared * -1
         self._factor = 1j / scale
-        self._eliminate = Elimination(interiors, _csr(background.matrix))
+        self._eliminate = Elimination(interiors, background.rows)
         dofs = interiors.dofs[interiors.skeleton]
         self._incident = background.fields[dofs]
         place = np.full(len(interiors.dofs), -1)
@@ -81,8 +80,8 @@ class CondensedUpdate:
         }
 
         def compute(arrays):
-            arrays["potential"][:] = low_rank._potential(stiffness, nodes)
-            low_rank._green(background, dofs, gradient, arrays["potential"], scale, arrays["green"])
+            arrays["potential"][:] = induction.grounded_inverse(stiffness, nodes)
+            induction.green(background, dofs, gradient, arrays["potential"], scale, arrays["green"])
 
         self.columns = self.columns_of(interiors)
         arrays = blocks.get("condensed_update", shapes, compute, working=8 * len(nodes) * len(dofs))

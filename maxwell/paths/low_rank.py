@@ -32,18 +32,13 @@ Sources: Hager, SIAM Review 31 (1989) 221, for the update; the quasi-static spli
 """
 
 import numpy as np
-import scipy.sparse as sp
 
-from maxwell.paths import kernels, krylov
+from maxwell.paths import induction, kernels, krylov
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.equation import Equation, Operators
 from maxwell.paths.kernels import Sparse
 from maxwell.paths.potentials import potentials
-from maxwell.solvers import SymmetricSolver
-
-ROWS = 512
-"""Rows of Green's block that are computed and written at once."""
 
 DOUBLE = 2500
 """Unknowns of a region up to which G_s is kept in double precision, for it is small then (100 MB)."""
@@ -85,11 +80,13 @@ class LowRankUpdate:
         }
 
         def compute(arrays):
-            arrays["potential"][:] = _potential(stiffness, nodes)
-            _green(background, dofs, self._gradient, arrays["potential"], self._scale, arrays["green"])
+            arrays["potential"][:] = induction.grounded_inverse(stiffness, nodes)
+            induction.green(
+                background, dofs, self._gradient, arrays["potential"], self._scale, arrays["green"]
+            )
 
         self.columns = self.columns_of(cell_dofs)
-        smooth = 8 * len(nodes) * len(dofs)  # what `_green` holds besides
+        smooth = 8 * len(nodes) * len(dofs)  # what `induction.green` holds besides
         arrays = blocks.get("low_rank", shapes, compute, working=smooth)
         self._room = {}
         self._potential, self._green = arrays["potential"], arrays["green"]
@@ -174,31 +171,6 @@ class LowRankUpdate:
         out = room[: len(rows) ** 2].reshape(len(rows), len(rows))
         kernels.cut(matrix, rows, out)
         return out
-
-
-def _potential(stiffness, nodes):
-    """(K + ρK_∂)⁻¹ on some nodes (v, v), one node held at zero, outside them if there is one.
-
-    Any node serves: only differences of potentials matter, and loads that are gradients sum to zero.
-    """
-    pinned = np.append(np.setdiff1d(np.arange(stiffness.shape[0]), nodes), nodes[0])[0]
-    free = np.delete(np.arange(stiffness.shape[0]), pinned)
-    inner = nodes != pinned
-    place = np.searchsorted(free, nodes[inner])
-    solver = SymmetricSolver(sp.csr_array(stiffness[free][:, free]).astype(complex))
-    inverse = np.zeros((len(nodes), len(nodes)))
-    inverse[np.ix_(inner, inner)] = solver.inverse(place, place).real
-    solver.close()
-    return inverse
-
-
-def _green(background, dofs, gradient, potential, scale, out):
-    """G − T L Tᵀ/s_0 on the region, written row by row (it is symmetric)."""
-    smooth = np.ascontiguousarray((gradient @ potential).T)  # L Tᵀ, (v, N)
-    solver = background.restore()
-    for first in range(0, len(dofs), ROWS):
-        rows = slice(first, first + ROWS)
-        out[rows] = solver.inverse(dofs, dofs[rows]).T - (gradient[rows] @ smooth) / scale
 
 
 def _compressed(numbers, size):

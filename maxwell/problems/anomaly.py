@@ -65,7 +65,7 @@ class Anomalies:
         inside = (low >= region[0]).all() and (high <= region[1]).all()
         tables = self.region if inside else self._tabulate(low.min(axis=0), high.max(axis=0))
         near = self._near(low, high) if inside else np.arange(len(tables.cells))
-        points = tables.points[near]
+        points = tables.points if len(near) == len(tables.points) else tables.points[near]
         log_contrast = parametrisation.evaluate(theta, points)
         reached = parametrisation.reaches(theta, points) if wide else log_contrast != 0
         changed = np.flatnonzero(reached.any(axis=1))

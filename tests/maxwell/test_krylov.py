@@ -124,5 +124,5 @@ def test_an_equation_that_does_not_converge_is_factorised_or_given_up(monkeypatc
 
 def test_data_that_are_not_accurate_are_not_handed_on(monkeypatch):
     monkeypatch.setattr(krylov, "MOST_ERROR", 1e-30)
-    with pytest.raises(AccuracyError, match="estimated error of .* where 1e-30 is allowed"):
+    with pytest.raises(AccuracyError, match=r"estimated error of .* where 1e-30 is allowed"):
         krylov.solve(Dense(0.1), accurate=False)

@@ -160,3 +160,18 @@ def test_most_directions_of_64_voxels_leave_hardly_a_trace():
     jacobian = forward.jacobian(forward.problem.prior.sample(np.random.default_rng(0), 1)[0])
     values = np.linalg.svd(np.concatenate([jacobian.real, jacobian.imag]), compute_uv=False)
     assert 20 <= (values > 1e-2 * values[0]).sum() <= 32
+
+
+def test_the_voxel_of_a_point_is_found_as_by_comparison_with_the_planes():
+    voxels, rng = Voxels(5, 3, 7), np.random.default_rng(4)
+    planes = [np.array(plane) for plane in voxels.planes]
+    on = np.array([[p, q, r] for p in planes[0] for q in planes[1] for r in planes[2]])
+    beside = np.concatenate([np.nextafter(on, -1), on, np.nextafter(on, 2), rng.uniform(-1, 2, (500, 3))])
+    along = [np.searchsorted(plane, x, side="right") - 1 for plane, x in zip(planes, beside.T, strict=True)]
+    inside = np.all([(i >= 0) & (i < n) for i, n in zip(along, voxels.shape, strict=True)], axis=0)
+    expected = np.where(inside, np.ravel_multi_index(along, voxels.shape, mode="clip"), -1)
+    assert np.array_equal(voxels.voxel(beside), expected)
+    assert (
+        voxels.voxel(np.array([[np.nan, 0.5, 0.5], [0.5, np.inf, 0.5], [0.5, 0.5, -np.inf]])).tolist()
+        == [-1] * 3
+    )
