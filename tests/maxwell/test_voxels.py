@@ -163,7 +163,7 @@ def test_most_directions_of_64_voxels_leave_hardly_a_trace():
 
 
 def test_the_voxel_of_a_point_is_found_as_by_comparison_with_the_planes():
-    voxels, rng = Voxels(5, 3, 7), np.random.default_rng(4)
+    voxels, rng = maxwell.Voxels(5, 3, 7), np.random.default_rng(4)
     planes = [np.array(plane) for plane in voxels.planes]
     on = np.array([[p, q, r] for p in planes[0] for q in planes[1] for r in planes[2]])
     beside = np.concatenate([np.nextafter(on, -1), on, np.nextafter(on, 2), rng.uniform(-1, 2, (500, 3))])
