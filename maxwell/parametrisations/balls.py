@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -45,7 +46,7 @@ class Balls(Parametrisation):
         if not (is_real(self.width) and self.width > 0):
             raise MaxwellError(f"Balls: width is {self.width!r}; expected a positive length in metres.")
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Names, units and groups (centre, radius, log-contrast) of θ, in order."""
         ball = {

@@ -1,8 +1,9 @@
 """What every parametrisation of the log-conductivity is: m and ∂m/∂θ at points, and a box around its support."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -38,6 +39,10 @@ class Parametrisation(ABC):
     @abstractmethod
     def evaluate(self, theta, x) -> np.ndarray:
         """m at points x (..., 3) in m; returns (...)."""
+
+    def at(self, x) -> Callable[[np.ndarray], np.ndarray]:
+        """θ ↦ m at points x (..., 3) in m that stay; members that gain from it look at the points once."""
+        return partial(self.evaluate, x=x)
 
     @abstractmethod
     def linearise(self, theta, x) -> tuple[np.ndarray, np.ndarray]:

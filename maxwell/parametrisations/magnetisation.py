@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import ClassVar, Literal
 
@@ -79,7 +80,7 @@ class MagneticCells(Magnetised):
         """Volume of a cell in m³."""
         return float(np.prod(np.diff(MAGNETISED_REGION, axis=0)) / np.prod(self.shape))
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Mx, My, Mz of each cell, named by its indices."""
         cells = product(*map(range, self.shape))
@@ -147,7 +148,7 @@ class Dipoles(Magnetised):
                 "(-0.5, 0.5 m)^3."
             )
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Names, units and groups (position, moment) of θ, in order."""
         dipole = {"x": ("m", "position"), "y": ("m", "position"), "z": ("m", "position")}

@@ -1,7 +1,8 @@
 """Voxels: the unknown of many numbers and no shape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -63,7 +64,7 @@ class Voxels(Parametrisation):
         """(nx, ny, nz): θ.reshape(shape)[i, j, k] is the voxel i along x, j along y, k along z."""
         return self.nx, self.ny, self.nz
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Names m_i_j_k, counted from 1, of θ in order."""
         return tuple(
@@ -94,8 +95,12 @@ class Voxels(Parametrisation):
 
     def evaluate(self, theta, x) -> np.ndarray:
         """m at points x (..., 3) in m; returns (...)."""
+        return self.at(x)(theta)
+
+    def at(self, x) -> Callable[[np.ndarray], np.ndarray]:
+        """As in `Parametrisation`: the voxel of each point is found once."""
         voxel = self.voxel(x)
-        return np.where(voxel < 0, 0.0, self.check(theta)[voxel])
+        return lambda theta: np.append(self.check(theta), 0.0)[voxel]  # the last one stands for −1, outside
 
     def linearise(self, theta, x) -> tuple[np.ndarray, np.ndarray]:
         """m (...) and ∂m/∂θ (p, ...), the indicators of the voxels, at points x (..., 3) in m."""
@@ -118,9 +123,11 @@ class Voxels(Parametrisation):
 
     def voxel(self, x) -> np.ndarray:
         """Index into θ of the voxel that holds each point of x (..., 3) in m, −1 outside: (...) int64."""
-        along = [_interval(plane, x[..., a]) for a, plane in enumerate(self._planes())]
-        outside = np.any([(i < 0) | (i >= n) for i, n in zip(along, self.shape, strict=True)], axis=0)
-        index = np.ravel_multi_index(along, self.shape, mode="clip")
+        index, outside = 0, False
+        for a, (planes, n) in enumerate(zip(self._planes(), self.shape, strict=True)):
+            along = _interval(planes, x[..., a])
+            outside = outside | (along < 0) | (along >= n)
+            index = index * n + along
         return np.where(outside, -1, index)
 
     def _planes(self):

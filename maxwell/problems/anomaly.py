@@ -45,6 +45,7 @@ class Anomalies:
         self._problem, self._space, self._comm = problem, space, comm
         self.region = self._tabulate(*problem.region)
         points = self.region.points
+        self._everywhere = problem.parametrisation.at(points)
         self._extent = points.min(axis=1, initial=np.inf), points.max(axis=1, initial=-np.inf)
 
     def of(self, theta, *, wide: bool) -> Anomaly:
@@ -65,8 +66,11 @@ class Anomalies:
         inside = (low >= region[0]).all() and (high <= region[1]).all()
         tables = self.region if inside else self._tabulate(low.min(axis=0), high.max(axis=0))
         near = self._near(low, high) if inside else np.arange(len(tables.cells))
-        points = tables.points if len(near) == len(tables.points) else tables.points[near]
-        log_contrast = parametrisation.evaluate(theta, points)
+        if inside and len(near) == len(tables.points):
+            points, log_contrast = tables.points, self._everywhere(theta)
+        else:
+            points = tables.points[near]
+            log_contrast = parametrisation.evaluate(theta, points)
         reached = parametrisation.reaches(theta, points) if wide else log_contrast != 0
         changed = np.flatnonzero(reached.any(axis=1))
         if self._comm.allreduce(len(changed)) < FEW_CELLS * len(low):
