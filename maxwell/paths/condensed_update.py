@@ -147,7 +147,7 @@ def _refined(equation) -> krylov.Solution:
     With fields x of residual R the data are x_0ᵀΔ_Sx + (Δ_Sx)ᵀR and those of the same equation for R.
     """
     solution = krylov.solve(equation, accurate=False)
-    fields, residual, blocks = solution.fields, solution.residual, solution.blocks
+    fields, residual, blocks = solution.fields.astype(complex), solution.residual, solution.blocks
     for _ in range(MOST_PASSES - 1):
         left = equation.left_over(fields)
         changed = equation.change(fields)

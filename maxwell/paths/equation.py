@@ -28,22 +28,21 @@ class Operators:
 class Equation:
     """A sample as a `krylov.SampleEquation`: exact operators for what is handed on, rounded ones for the rest.
 
-    load : TᵀΔ (v, n).  green : G_s (n, n).  added : TᵀΔT (v, v).  factor : i/s_0.
+    load : TᵀΔ (v, n).  green : G_s (n, n).  added : TᵀΔT (v, v), sparse.  factor : i/s_0.
     The Krylov method's precision is that of the rounded operators, the load and `added`.
     """
 
     def __init__(self, incident, exact, rounded, load, green, added, factor):
         self.incident, self._exact, self._rounded, self._exact_factor = incident, exact, rounded, factor
-        self.dtype = np.result_type(added.dtype, np.complex64)
+        self.dtype = np.result_type(load.values.dtype, np.complex64)
         self._load, self._green, self._factor = load, green, self.dtype.type(factor)
-        static = self._factor * (rounded.potential @ added)
-        static.ravel()[:: len(static) + 1] += 1
+        transposed = self._factor * (added @ rounded.potential)
+        transposed.ravel()[:: len(transposed) + 1] += 1
         lapack = scipy.linalg.lapack
         factorise, self._substitute = (
             (lapack.cgetrf, lapack.cgetrs) if self.dtype == np.complex64 else (lapack.zgetrf, lapack.zgetrs)
         )
-        # Of the transpose, which is Fortran-ordered; `precondition` solves with its transpose.
-        self._factors = factorise(static.T, overwrite_a=True)[:2]
+        self._factors = factorise(transposed.T, overwrite_a=True)[:2]
 
     @property
     def precision(self) -> float:
@@ -85,7 +84,7 @@ class Equation:
         """M⁻¹x = x − T (I + iLTᵀΔT/s_0)⁻¹ (i/s_0) L TᵀΔx."""
         load = _times(self._rounded.potential, self._load @ x)
         load *= self._factor
-        potentials = self._substitute(*self._factors, load, trans=1)[0]
+        potentials = self._substitute(*self._factors, load)[0]
         smooth = self._rounded.gradient @ np.ascontiguousarray(potentials)
         return np.subtract(x, smooth, out=smooth)
 

@@ -69,18 +69,18 @@ class Sparse:
         return Sparse(self.starts, self.columns, self.values.astype(real), self.width)
 
     def __matmul__(self, x):
-        """The product with x (width, k), contiguous and of the matrix's precision: (n, k)."""
-        real = x.view(self.values.dtype)
-        out = np.empty((len(self.starts) - 1, real.shape[1]), real.dtype)
+        """The product with x (width, k), contiguous, in the matrix's precision: (n, k)."""
+        real = x.view(x.real.dtype)
+        out = np.empty((len(self.starts) - 1, real.shape[1]), self.values.dtype)
         _multiply(self.starts, self.columns, self.values, real, out)
-        return out.view(x.dtype)
+        return out.view(np.result_type(out.dtype, x.dtype)) if np.iscomplexobj(x) else out
 
     def transposed_times(self, x):
-        """The product of the transpose with x (n, k), contiguous and of the matrix's precision: (width, k)."""
-        real = x.view(self.values.dtype)
-        out = np.zeros((self.width, real.shape[1]), real.dtype)
+        """The product of the transpose with x (n, k), contiguous, in the matrix's precision: (width, k)."""
+        real = x.view(x.real.dtype)
+        out = np.zeros((self.width, real.shape[1]), self.values.dtype)
         _multiply_transposed(self.starts, self.columns, self.values, real, out)
-        return out.view(x.dtype)
+        return out.view(np.result_type(out.dtype, x.dtype)) if np.iscomplexobj(x) else out
 
     def toarray(self):
         """All entries, (n, width)."""

@@ -76,7 +76,10 @@ class SampleEquation(Protocol):
 
 @dataclass(frozen=True)
 class Solution:
-    """Fields x (n, K), D (K, K), ‖R‖/‖x_0‖, estimated relative error of D, blocks (0: dense factorisation)."""
+    """Fields x (n, K) in the precision of the space, D (K, K), ‖R‖/‖x_0‖, estimated relative error of D, blocks.
+
+    No blocks: a dense factorisation.
+    """
 
     fields: np.ndarray
     contracted: np.ndarray
@@ -143,6 +146,6 @@ def _contracted(equation, fields, induced, *, refined, contraction, blocks):
     contracted += second
     size = norm(contracted) or 1.0
     error = contraction * norm(second) / size
-    rounding = equation.precision * norm(changed.T @ induced) / size
+    rounding = equation.precision * norm(changed.astype(induced.dtype).T @ induced) / size
     residual = norm(left) / norm(x0)
     return Solution(fields, contracted, float(residual), float(error + rounding), blocks), error

@@ -49,8 +49,8 @@ class BlockLeastSquares:
         self.residual = np.subtract(self._start, fitted, out=fitted)
 
     def solution(self):
-        """Combinations of the directions and of iG_sΔV, in double precision."""
-        return [self._combined(part).astype(complex) for part in (self._directions, self._induced)]
+        """Combinations of the directions and of iG_sΔV."""
+        return [self._combined(part) for part in (self._directions, self._induced)]
 
     def _combined(self, part):
         ends = np.cumsum([0] + [block.shape[1] for block in part])

@@ -139,8 +139,6 @@ class LowRankUpdate:
         blocks, gradients = change.blocks, self._cell_gradients[cells]
         loads = np.matmul(gradients.transpose(0, 2, 1), blocks)  # TᵀΔ cell by cell
         stiffness = np.matmul(loads, gradients)
-        flat = (node_index[:, :, None] * v + node_index[:, None, :]).ravel()
-        added = np.bincount(flat, stiffness.ravel(), v * v).reshape(v, v).astype(real)
         exact = Operators(
             delta=Sparse.of_blocks(index, index, blocks, (n, n)),
             potential=self._cut(self._potential, nodes, np.float64),
@@ -156,7 +154,7 @@ class LowRankUpdate:
             rounded,
             Sparse.of_blocks(node_index, index, loads.astype(real), (v, n)),
             self._cut(self._green, rows, self._green.dtype),
-            added,
+            Sparse.of_blocks(node_index, node_index, stiffness.astype(real), (v, v)),
             1j / self._scale,
         )
         return equation, index
