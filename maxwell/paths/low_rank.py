@@ -141,31 +141,31 @@ class LowRankUpdate:
         stiffness = np.matmul(loads, gradients)
         exact = Operators(
             delta=Sparse.of_blocks(index, index, blocks, (n, n)),
-            potential=self._cut(self._potential, nodes, np.float64),
+            potential=self._cut(self._potential, nodes),
             gradient=Sparse.rows_of(self._gradient, rows, node_place, v),
         )
         rounded = exact
         if real != np.float64:
-            potential = self._cut(self._potential, nodes, real)
-            rounded = Operators(exact.delta.astype(real), potential, exact.gradient.astype(real))
+            parts = (exact.delta, exact.potential, exact.gradient)
+            rounded = Operators(*(part.astype(real) for part in parts))
         equation = Equation(
             self._incident[rows],
             exact,
             rounded,
             Sparse.of_blocks(node_index, index, loads.astype(real), (v, n)),
-            self._cut(self._green, rows, self._green.dtype),
+            self._cut(self._green, rows),
             Sparse.of_blocks(node_index, node_index, stiffness.astype(real), (v, v)),
             1j / self._scale,
         )
         return equation, index
 
-    def _cut(self, matrix, rows, dtype):
+    def _cut(self, matrix, rows):
         """matrix[rows][:, rows] in memory that the next sample writes over: fresh pages cost more than the copy."""
-        if len(rows) == len(matrix) and matrix.dtype == dtype:
+        if len(rows) == len(matrix):
             return matrix
-        room = self._room.get(key := (id(matrix), dtype))
+        room = self._room.get(matrix.dtype)
         if room is None or len(room) < len(rows) ** 2:
-            room = self._room[key] = np.empty(len(rows) ** 2, dtype)
+            room = self._room[matrix.dtype] = np.empty(len(rows) ** 2, matrix.dtype)
         out = room[: len(rows) ** 2].reshape(len(rows), len(rows))
         kernels.cut(matrix, rows, out)
         return out
