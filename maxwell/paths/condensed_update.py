@@ -17,8 +17,7 @@ definite,
 
 inverts I + icTLTᵀΔ_S but for the imaginary part of c TᵀΔ_ST, some hundredths unless displacement currents matter;
 where they do, H is complex.  A block Krylov method of least squares solves M⁻¹(I + iGΔ_S) x = M⁻¹x_0.  The
-rest, data and estimated error, is as `krylov` has it.  In single precision fields are refined: a second solution,
-for what the first leaves over in double precision, is added to it.
+rest, data and estimated error, is as `krylov` has it.
 
 Cost a sample: some 72 products with G_s in single precision, 8·72·n² flops, the elimination of the interiors
 and v³/3.  Cost before: n right-hand sides of the background, n²·8 bytes.  Not for inclusions that move: `low_rank`.
@@ -26,7 +25,6 @@ and v³/3.  Cost before: n right-hand sides of the background, n²·8 bytes.  No
 
 import numpy as np
 
-from maxwell.errors import AccuracyError
 from maxwell.paths import induction, krylov
 from maxwell.paths.background import Answer, Background, Change
 from maxwell.paths.blocks import Blocks
@@ -39,12 +37,6 @@ DOUBLE = 1000
 
 INDUCTIVE = 4.0
 """|k_c|² times the square of the region's extent, above which G_s is too large for single precision."""
-
-FIELD_RESIDUAL = 3e-9
-"""Largest relative residual where fields are wanted and not the data alone."""
-
-MOST_PASSES = 4
-"""Solutions after which a refinement is given up; two are usual."""
 
 COLUMNS = 72
 """Products with G_s that a sample usually takes."""
@@ -112,8 +104,7 @@ class CondensedUpdate:
         delta, extension = self._eliminate(change.cells, change.blocks)
         tables = self._rounded if self._green.dtype == np.complex64 else self._exact
         equation = SkeletonEquation(self._exact, tables, delta, self._incident, self._green, self._factor)
-        refine = accurate and equation.dtype == np.complex64
-        solution = _refined(equation) if refine else krylov.solve(equation, accurate=accurate)
+        solution = krylov.solve(equation, accurate=accurate)
         info = {
             "method": "condensed update" if solution.blocks else "condensed update, dense",
             "why": (
@@ -139,26 +130,3 @@ class CondensedUpdate:
         rows = interiors.members[:, interiors.widths[0] :]
         whole[rows[rows >= 0]] = inside[rows >= 0]
         return whole
-
-
-def _refined(equation) -> krylov.Solution:
-    """Fields in double precision from solutions in single, each for the residual that those before leave.
-
-    With fields x of residual R the data are x_0ᵀΔ_Sx + (Δ_Sx)ᵀR and those of the same equation for R.
-    """
-    solution = krylov.solve(equation, accurate=False)
-    fields, residual, blocks = solution.fields.astype(complex), solution.residual, solution.blocks
-    for _ in range(MOST_PASSES - 1):
-        left = equation.left_over(fields)
-        changed = equation.change(fields)
-        contracted = equation.incident.T @ changed + changed.T @ left
-        rest = krylov.solve(equation.given(left), accurate=False)
-        contracted += rest.contracted
-        fields = fields + rest.fields
-        blocks += rest.blocks
-        residual = rest.residual * np.linalg.norm(left) / np.linalg.norm(equation.incident)
-        if residual <= FIELD_RESIDUAL:
-            return krylov.Solution(fields, contracted, float(residual), solution.error, blocks)
-    raise AccuracyError(
-        f"the condensed update has not converged in {MOST_PASSES} passes, where two are usual"
-    )

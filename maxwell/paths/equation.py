@@ -71,11 +71,15 @@ class Equation:
         """(M⁻¹R)ᵀΔR, given both residuals."""
         return refined.T @ self._rounded.change(left.astype(self.dtype))
 
+    def induce(self, changed):
+        """iG_sΔx, given Δx, in the precision of G_s."""
+        rounded = changed.astype(self._green.dtype)
+        rounded *= rounded.dtype.type(1j)
+        return self._green @ rounded
+
     def apply(self, x):
         """iG_sΔx, with the product in the precision of G_s, and M⁻¹(I + iGΔ)x = x + M⁻¹iG_sΔx."""
-        changed = self._rounded.change(x).astype(self._green.dtype, copy=False)
-        changed *= changed.dtype.type(1j)
-        induced = (self._green @ changed).astype(self.dtype, copy=False)
+        induced = self.induce(self._rounded.change(x)).astype(self.dtype, copy=False)
         image = self.precondition(induced)
         image += x
         return induced, image

@@ -106,7 +106,7 @@ class LowRankUpdate:
         """Fields on the changed cells; `accurate` when the fields are wanted and not the data alone."""
         if not len(change.cells):
             return self._nothing(change)
-        single = not accurate and self._green.dtype == np.complex64
+        single = self._green.dtype == np.complex64
         equation, index = self._equation(change, np.float32 if single else np.float64)
         solution = krylov.solve(equation, accurate=accurate)
         info = {

@@ -1,6 +1,5 @@
 """The equation of one sample on the skeleton of a region, and the tables that all samples share."""
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,27 +137,13 @@ class SkeletonEquation:
         """iG_sΔ_Sx, with the product in the precision of G_s, and M⁻¹(I + iGΔ_S)x."""
         changed = self._tables.change(self._delta, x)
         static = self._tables.quasi_static(changed)
-        induced = self._induced(changed).astype(self.dtype, copy=False)
+        induced = self.induce(changed).astype(self.dtype, copy=False)
         static *= self._factor
         static += induced
         static += x
         return induced, self.precondition(static)
 
-    def left_over(self, fields):
-        """x_0 − (I + iGΔ_S)x, but for the product with G_s in double precision."""
-        changed = self.change(fields)
-        left = self.incident - fields
-        left -= self.quasi_static(changed)
-        left -= self._induced(changed)
-        return left
-
-    def given(self, incident):
-        """The same equation with other fields on its right."""
-        other = copy.copy(self)
-        other.incident = incident
-        return other
-
-    def _induced(self, changed):
+    def induce(self, changed):
         """iG_sΔ_Sx, given Δ_Sx, in the precision of G_s."""
         rounded = changed.astype(self._green.dtype)
         rounded *= rounded.dtype.type(1j)
