@@ -6,7 +6,7 @@ import platform
 
 from data import provenance
 
-PACKAGES = ("maxwell-inverse", "dolfinx-solver-complex", "numpy", "scipy", "ngsolve")
+PACKAGES = ("maxwell-inverse", "dolfinx-solver-complex", "numpy", "scipy", "numba", "ngsolve")
 
 
 def environment() -> dict:

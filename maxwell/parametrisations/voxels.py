@@ -139,7 +139,7 @@ def _interval(planes, x):
     position = (x - planes[0]) * ((len(planes) - 1) / (planes[-1] - planes[0]))
     with np.errstate(invalid="ignore"):  # NaN and infinity are "close", and left to searchsorted
         close = ~(np.abs(position - np.rint(position)) >= NEAR)
-        index = np.floor(position).astype(np.int64)
+        index = np.asarray(np.floor(position), dtype=np.int64)
     if close.any():
         index[close] = np.searchsorted(planes, x[close], side="right") - 1
     return index

@@ -35,7 +35,7 @@ from maxwell.paths.skeleton import Skeleton, SkeletonEquation
 DOUBLE = 1000
 """Unknowns of a skeleton up to which G_s is kept in double precision, for it is small then (16 MB)."""
 
-INDUCTIVE = 4.0
+INDUCTIVE = 3.0
 """|k_c|² times the square of the region's extent, above which G_s is too large for single precision."""
 
 COLUMNS = 72

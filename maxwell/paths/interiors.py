@@ -64,7 +64,7 @@ class Interiors:
     def flops(self) -> float:
         """Operations of one elimination of all interiors."""
         b, i = self.widths
-        return 8 * self.size * (i**3 / 3 + 2 * i**2 * b + 2 * i * b**2)
+        return 8 * self.size * (i**3 + 1.5 * i**2 * b + 1.5 * i * b**2)
 
     def _inside(self, space, functionals, region_cells, groups):
         """Which unknowns of the region are interior, (N,)."""

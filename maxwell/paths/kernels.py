@@ -1,6 +1,7 @@
-"""Compiled loops of the low-rank update: what a sample takes out of the region's arrays, and small sparse products.
+"""Compiled loops of the fast paths: what a sample takes out of the region's arrays, and small sparse products.
 
-Compiled on first use and kept beside the module (or in numba's folder of the user where that cannot be written).
+Compiled on first use and kept beside the module, or in numba's folder of the user (NUMBA_CACHE_DIR names another);
+where none can be written, compiled anew in every process.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,14 @@ LINE = 8
 TILE = 16
 """Rows that `cut` mirrors at once: two cache lines of them, and the tile stays in the nearest cache."""
 
-compiled = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+
+def compiled(function):
+    """A loop as machine code, kept between processes where there is a place for it."""
+    options = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # numba finds no folder to write to
+        return numba.njit(**options)(function)
 
 
 @intrinsic
@@ -196,5 +204,7 @@ def _taken(starts, columns, values, rows, place):
     for i in range(len(rows)):
         for p in range(starts[rows[i]], starts[rows[i] + 1]):
             q = begins[i] + p - starts[rows[i]]
+            if place[columns[p]] < 0:
+                raise ValueError("a row has an entry in a column that has no place")
             indices[q], taken[q] = place[columns[p]], values[p]
     return begins, indices, taken

@@ -172,10 +172,10 @@ class LowRankUpdate:
 
 
 def _compressed(numbers, size):
-    """Sorted distinct numbers; for each number its place among them; and the place of every number below `size`."""
+    """Sorted distinct numbers; the place of each number among them; the place of all below `size`, −1 for none."""
     present = np.zeros(size, dtype=bool)
     present[numbers] = True
     kept = np.flatnonzero(present)
-    place = np.empty(size, dtype=np.int32)
+    place = np.full(size, -1, dtype=np.int32)
     place[kept] = np.arange(len(kept), dtype=np.int32)
     return kept, place[numbers], place

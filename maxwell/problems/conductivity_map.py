@@ -161,6 +161,8 @@ class ConductivityMap(ForwardMap):
         cache : a folder where the blocks are kept for other processes and runs, keyed by all that they depend
             on; None for this process's memory.
 
+        A prepared map keeps working memory between samples: use it from one thread at a time.
+
         Returns `method`, `why`, `columns` (right-hand sides it takes), `megabytes`, `seconds`.
         Raises MaxwellError on several ranks, and when memory or the disk has no room for the blocks.
         """

@@ -26,13 +26,6 @@ def test_cut_is_the_symmetric_submatrix_of_a_symmetric_matrix(size, dtype):
     assert np.array_equal(out, expected)
 
 
-def test_cut_rounds_to_the_precision_of_its_room():
-    matrix = np.diag(rng.normal(size=6))
-    out = np.empty((3, 3), np.float32)
-    kernels.cut(matrix, np.array([0, 2, 5]), out)
-    assert np.array_equal(out, matrix[[0, 2, 5]][:, [0, 2, 5]].astype(np.float32))
-
-
 def test_summed_products_are_an_einsum_and_write_over_what_was_there():
     products, cells = rng.normal(size=(9, 4, 5)), np.array([7, 0, 3])
     coefficient = rng.normal(size=(3, 4))
@@ -87,3 +80,21 @@ def test_products_keep_what_is_not_finite():
     matrix = Sparse.of_blocks(np.array([[0]]), np.array([[0]]), np.array([[[1.0]]]), (1, 1))
     assert np.isnan(matrix @ np.array([[np.nan]])).all()
     assert np.isinf(matrix @ np.array([[np.inf]])).all()
+
+
+def test_an_entry_without_a_place_is_refused():
+    whole = sp.csr_array(np.eye(3))
+    with pytest.raises(ValueError, match="has no place"):
+        Sparse.rows_of(whole, np.array([0, 2]), np.array([0, -1, -1], np.int32), 1)
+
+
+def test_loops_compile_where_nothing_can_be_kept(monkeypatch):
+    njit = kernels.numba.njit
+
+    def without_folder(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(kernels.numba, "njit", without_folder)
+    assert kernels.compiled(lambda x: x + 1)(1) == 2

@@ -175,3 +175,12 @@ def test_the_voxel_of_a_point_is_found_as_by_comparison_with_the_planes():
         voxels.voxel(np.array([[np.nan, 0.5, 0.5], [0.5, np.inf, 0.5], [0.5, 0.5, -np.inf]])).tolist()
         == [-1] * 3
     )
+
+
+def test_a_single_point_on_a_plane_has_a_voxel():
+    voxels = maxwell.Voxels(4, 4, 4)
+    assert voxels.voxel(np.array(voxels.low)) == 0
+    assert voxels.voxel(np.array(voxels.high)) == -1
+    theta = np.arange(64.0)
+    assert voxels.evaluate(theta, np.array(voxels.low)) == 0
+    assert voxels.evaluate(theta, np.array([voxels.planes[0][1], 0.2, 0.4])) == 16
