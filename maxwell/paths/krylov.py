@@ -40,8 +40,8 @@ MOST_PASSES = 4
 REST_ERROR = 1e-5
 """Estimated relative error of what these add to the data, which is small beside the data."""
 
-MOST_ROUNDING = 4e-9
-"""ε‖G_sΔx‖/‖x_0‖ up to which accurate fields are handed on: they, and a Jacobian, are wrong by up to twice that."""
+MOST_ROUNDING = 5e-9
+"""ε‖G_sΔx‖/‖x_0‖ up to which accurate fields are handed on: they, and a Jacobian, are wrong by some twice that."""
 
 SHARE = 0.5
 """Directions of the residual that together are below this share of the goal are left."""
