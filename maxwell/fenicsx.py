@@ -6,7 +6,8 @@ The wheel `dolfinx-solver-complex` brings DOLFINx with complex PETSc; `dolfinx_s
 """
 
 import os
-from contextlib import nullcontext, suppress
+import sys
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 with suppress(ModuleNotFoundError):
@@ -18,7 +19,6 @@ import petsc4py
 petsc4py.init(["maxwell", "-no_signal_handler"])
 
 import basix
-import dolfinx.fem.petsc
 import filelock
 import numpy as np
 import ufl
@@ -27,6 +27,25 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from maxwell.errors import MaxwellError
+
+
+@contextmanager
+def _without(name):
+    """Make a module look as if it were not installed."""
+    known = sys.modules.get(name)
+    sys.modules[name] = None  # what makes an import of it fail
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if known is not None:
+            sys.modules[name] = known
+
+
+# Where it finds llvmlite, dolfinx.fem.petsc loads PETSc once more for numba, its symbols for all to see: an h5py
+# that is imported later takes PETSc's HDF5 for its own, of another version, and fails.
+with _without("llvmlite"):
+    import dolfinx.fem.petsc
 
 if not np.issubdtype(PETSc.ScalarType, np.complexfloating):
     raise MaxwellError(

@@ -1,5 +1,8 @@
 """The compiled loops equal numpy's and scipy's slow twins."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -98,3 +101,10 @@ def test_loops_compile_where_nothing_can_be_kept(monkeypatch):
 
     monkeypatch.setattr(kernels.numba, "njit", without_folder)
     assert kernels.compiled(lambda x: x + 1)(1) == 2
+
+
+@pytest.mark.parametrize("first", ["maxwell.fenicsx", "numba, maxwell.fenicsx", "h5py, maxwell.fenicsx"])
+def test_h5py_keeps_its_own_hdf5_beside_the_finite_elements_and_numba(first):
+    script = f"import {first}, maxwell.paths, h5py; h5py.File.in_memory(); import dolfinx.fem.petsc"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
