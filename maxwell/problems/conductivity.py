@@ -154,7 +154,7 @@ class Conductivity:
 
         Assembles and factorises the background: seconds, and memory that grows like dofs^{4/3}.
         Raises MaxwellError for sizes that make no sense, that do not fit into memory, or whose cells are too
-        large for the skin depth or the wavelength.
+        large for the skin depth or the wavelength, or so small that a low frequency is lost to rounding.
         """
         from maxwell.problems.conductivity_map import ConductivityMap  # imports DOLFINx
 

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from agreement import distance
 
 import maxwell
 from maxwell import memory
@@ -15,10 +16,6 @@ from maxwell.paths.blocks import Blocks, StaleBlocksWarning
 
 STRONG = np.array([0.52, 0.47, 0.66, 0.12, 2.0])
 SHAPES = {"green": ((40, 30), np.complex64), "potential": ((7,), np.float64)}
-
-
-def distance(a, b):
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
 def fill(arrays):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from agreement import distance
 
 from maxwell.errors import AccuracyError
 from maxwell.paths import krylov
@@ -54,10 +55,6 @@ class Dense:
     @property
     def data(self):
         return self.incident.T @ self.delta @ np.linalg.solve(self.whole, self.incident)
-
-
-def distance(a, b):
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
 def test_three_terms_are_the_data_but_for_the_error_passed_through_b():
