@@ -70,10 +70,12 @@ def architecture(net: nn.Module) -> dict[str, Any]:
     return found
 
 
-def check(path: Path, content: dict[str, Any], net: nn.Module, settings: dict[str, Any]) -> None:
+def check(
+    path: Path, content: dict[str, Any], net: nn.Module, settings: dict[str, Any], extensible: bool
+) -> None:
     """Raise ``SurrogateError`` unless the checkpoint continues this very run.
 
-    The number of epochs may differ while the schedule is constant, for then no epoch depends on it.
+    The number of epochs may be raised when the schedule is ``extensible``: no epoch depends on it.
     """
     differ = _differences(content["architecture"], architecture(net))
     if differ:
@@ -82,7 +84,7 @@ def check(path: Path, content: dict[str, Any], net: nn.Module, settings: dict[st
             "pass resume=False to overwrite it"
         )
     before = dict(content["settings"])
-    if before["schedule"] == settings["schedule"] == "constant" and content["epoch"] <= settings["epochs"]:
+    if extensible and content["epoch"] <= settings["epochs"]:
         before["epochs"] = settings["epochs"]
     differ = _differences(before, settings)
     if differ:

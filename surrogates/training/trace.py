@@ -14,6 +14,7 @@ class Trace:
     learning_rate   of the first parameter group
     gradient_norm   mean over the epoch's updates of the norm of the whole gradient, before clipping
     clipped         share of updates that were clipped, 0 while clipping is off
+    evaluations     of loss and gradient: one per update, more where the optimiser searches along a line
     steps           τ_1 … τ_L before training and after each epoch, hence one row more; empty without a grid
     """
 
@@ -22,6 +23,7 @@ class Trace:
     learning_rate: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
     clipped: list[float] = field(default_factory=list)
+    evaluations: list[int] = field(default_factory=list)
     steps: list[list[float]] = field(default_factory=list)
 
 
@@ -32,6 +34,8 @@ class Result:
     best_epoch      counted from 1
     best_loss       validation loss after that epoch
     epochs          finished in all, over every resumption
+    ended           "epochs" when all that were asked for are done, "patience" when the validation loss had
+                    not improved for as many epochs as the settings' patience
     trace           see ``Trace``
     seconds         wall time of this call alone
     """
@@ -39,6 +43,7 @@ class Result:
     best_epoch: int
     best_loss: float
     epochs: int
+    ended: str
     trace: Trace
     seconds: float = field(compare=False)
 
