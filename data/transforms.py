@@ -116,6 +116,67 @@ class Compression:
 
 
 @dataclass(frozen=True, eq=False)
+class Normalise:
+    """Observations (n, m) complex -> 2m real features that keep their places, for nets that use the order.
+
+    ::
+
+        z = (arranged(d) − mean) / scale
+
+    with one ``scale`` for all entries, so that white noise stays white. ``steps`` divides the m columns into
+    as many equal runs, such as the receivers of one source each; a row is arranged as ``steps`` blocks of
+    [Re, Im] of one run. With one step that is :func:`realify`: all real parts, then all imaginary ones.
+
+    Not for data whose useful part is hidden in few directions: that is what :class:`Compression` finds.
+    """
+
+    mean: np.ndarray  #: (2m,), in the arrangement of the features
+    scale: np.ndarray  #: (), root mean square of the centred training data over all entries
+    steps: np.ndarray  #: (), a whole number
+
+    @classmethod
+    def fit(cls, observations: np.ndarray, steps: int = 1) -> "Normalise":
+        """From training observations (n, m); ``steps`` divides m."""
+        observations = _checked("observations", observations, complex)
+        if steps < 1 or observations.shape[1] % steps:
+            raise DataError(
+                f"steps: expected a divisor of the {observations.shape[1]} observations of a sample, given "
+                f"{steps}."
+            )
+        data = _arranged(observations, steps)
+        mean = data.mean(axis=0)
+        scale = np.sqrt(np.mean((data - mean) ** 2))
+        if scale <= np.finfo(float).eps * np.abs(mean).max():
+            raise DataError(f"observations: all {len(data)} samples are the same; fit on samples that vary.")
+        return cls(mean, scale, np.asarray(float(steps)))
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """(n, m) complex -> (n, 2m) float64."""
+        data = _checked("observations", observations, complex, len(self.mean) // 2)
+        return (_arranged(data, int(self.steps)) - self.mean) / self.scale
+
+    def inverse(self, features: np.ndarray) -> np.ndarray:
+        """(n, 2m) -> (n, m) complex."""
+        data = _checked("features", features, float, len(self.mean)) * self.scale + self.mean
+        real, imaginary = np.moveaxis(data.reshape(len(data), int(self.steps), 2, -1), 2, 0)
+        return (real + 1j * imaginary).reshape(len(data), -1)
+
+    @property
+    def components(self) -> int:
+        """Number 2m of features."""
+        return len(self.mean)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Plain arrays from which :meth:`from_state` rebuilds this object."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> "Normalise":
+        """The inverse of :meth:`state`."""
+        return _from_state(cls, state)
+
+
+@dataclass(frozen=True, eq=False)
 class Standardise:
     """Parameters (n, p) -> the same with zero mean and unit variance over the training samples."""
 
@@ -153,6 +214,12 @@ class Standardise:
     def from_state(cls, state: Mapping[str, np.ndarray]) -> "Standardise":
         """The inverse of :meth:`state`."""
         return _from_state(cls, state)
+
+
+def _arranged(observations: np.ndarray, steps: int) -> np.ndarray:
+    """(n, m) complex -> (n, 2m): ``steps`` blocks, each the real parts of a run, then its imaginary parts."""
+    runs = observations.reshape(len(observations), steps, -1)
+    return np.stack([runs.real, runs.imag], axis=2).reshape(len(observations), -1)
 
 
 def _checked(what: str, values: np.ndarray, dtype: type, width: int | None = None) -> np.ndarray:

@@ -11,30 +11,43 @@ from typing import TYPE_CHECKING
 from surrogates.errors import SurrogateError
 
 if TYPE_CHECKING:
-    from surrogates import analysis, caputo, engine, losses, training
+    from surrogates import analysis, baselines, caputo, engine, losses, training
+    from surrogates.baselines import BASELINES, Convolutional, FeedForward, Recurrent
     from surrogates.nets import FAMILIES, Fractional, LayeredNet, ResNet
+    from surrogates.order import Order
     from surrogates.time_grid import RULES, TimeGrid
 
 __all__ = [
+    "BASELINES",
     "FAMILIES",
     "RULES",
+    "Convolutional",
+    "FeedForward",
     "Fractional",
     "LayeredNet",
+    "Recurrent",
     "ResNet",
     "SurrogateError",
     "TimeGrid",
     "analysis",
+    "baselines",
     "caputo",
     "engine",
+    "exponentials",
     "losses",
     "training",
 ]
 
 _HOME = {
+    "BASELINES": "baselines",
+    "Convolutional": "baselines",
     "FAMILIES": "nets",
+    "FeedForward": "baselines",
     "Fractional": "nets",
     "LayeredNet": "nets",
+    "Order": "order",
     "ResNet": "nets",
+    "Recurrent": "baselines",
     "RULES": "time_grid",
     "TimeGrid": "time_grid",
 }

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import DataError
-from data.transforms import Compression, Standardise, complexify, harden, realify, soften
+from data.transforms import Compression, Normalise, Standardise, complexify, harden, realify, soften
 
 
 def complex_data(seed, n, m):
@@ -128,3 +128,39 @@ def test_real_observations_compress_as_complex_ones_without_imaginary_part():
     d = complex_data(1, 30, 4).real
     compress = Compression.fit(d, components=4)
     np.testing.assert_allclose(compress.inverse(compress(d)), d, atol=1e-9)
+
+
+@given(SHAPES)
+def test_normalising_keeps_every_entry_in_its_place_and_white_noise_white(shape):
+    d = complex_data(*shape)
+    normalise = Normalise.fit(d)
+    z = normalise(d)
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-9)
+    assert np.mean(z**2) == pytest.approx(1)
+    np.testing.assert_allclose(z * normalise.scale + normalise.mean, realify(d), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(normalise.inverse(z), d, atol=1e-9)
+    assert normalise.components == z.shape[1]
+
+
+def test_steps_put_the_parts_of_a_source_side_by_side():
+    d = complex_data(3, 20, 6)
+    steps = Normalise.fit(d, steps=3)
+    z = (steps(d) * steps.scale + steps.mean).reshape(20, 3, 2, 2)  # sample, source, part, receiver
+    for source in range(3):
+        own = d[:, 2 * source : 2 * source + 2]
+        np.testing.assert_allclose(z[:, source, 0], own.real, rtol=1e-12)
+        np.testing.assert_allclose(z[:, source, 1], own.imag, rtol=1e-12)
+    np.testing.assert_allclose(steps.inverse(steps(d)), d, rtol=1e-12)
+    again = Normalise.from_state(steps.state())
+    np.testing.assert_array_equal(again(d), steps(d))
+
+
+@pytest.mark.parametrize("steps", [0, 4, 7])
+def test_steps_that_do_not_divide_the_observations_are_refused(steps):
+    with pytest.raises(DataError, match=f"divisor of the 6 observations.*given {steps}"):
+        Normalise.fit(complex_data(3, 20, 6), steps=steps)
+
+
+def test_observations_that_do_not_vary_cannot_be_normalised():
+    with pytest.raises(DataError, match="all 4 samples are the same"):
+        Normalise.fit(np.full((4, 3), 0.1 - 2j))
