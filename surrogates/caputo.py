@@ -14,7 +14,7 @@ _NEAR = 1 / 64
 _DEGREE = 9
 
 
-def memory(steps: Tensor, order: float) -> tuple[Tensor, Tensor]:
+def memory(steps: Tensor, order: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return (a, c) of the L1 scheme for the Caputo derivative of order γ ∈ (0, 1).
 
     The derivative D^γ y(t_l) = 1/Γ(1−γ) ∫_0^{t_l} (t_l−s)^{−γ} y'(s) ds of the interpolant that is linear
@@ -23,72 +23,102 @@ def memory(steps: Tensor, order: float) -> tuple[Tensor, Tensor]:
         c_l     = Γ(2−γ) τ_l^γ
         a_{l,j} = (τ_l^γ/τ_j) (S_{j,l}^{1−γ} − S_{j+1,l}^{1−γ}),    S_{j,l} = τ_j + … + τ_l.
 
-    ``steps`` (L,), all positive; a (L, L) strictly lower triangular (row l−1, column j−1); c (L,). Both are
-    differentiable in the steps, a is homogeneous of degree 0 in them and c of degree γ. Order of accuracy
-    2−γ for smooth y (Lin and Xu, J. Comput. Phys. 225, 2007); as the memory of a network: Antil, Khatri,
-    Löhner and Verma (arXiv 2004.00719). Time and storage O(L²), in float64 whatever the dtype of the steps,
-    rounded once at the end: relative accuracy is that of the dtype even for steps from 1e-8 to 1e3.
+    ``steps`` (..., L), all positive, one grid along the last axis; ``order`` γ, a number, or a tensor that is
+    0-dimensional or has one order for each grid (it broadcasts with the leading axes). a (..., L, L) strictly
+    lower triangular (row l−1, column j−1); c (..., L). Both are differentiable in steps and order, a is
+    homogeneous of degree 0 in the steps and c of degree γ. Order of accuracy 2−γ for smooth y (Lin and Xu,
+    J. Comput. Phys. 225, 2007); as the memory of a network: Antil, Khatri, Löhner and Verma (arXiv
+    2004.00719). Time and storage O(L²) for each grid, in float64 whatever the dtype of the steps, rounded
+    once at the end: relative accuracy is that of the dtype even for steps from 1e-8 to 1e3.
 
     Do not use it for y with a weak singularity at 0 on a uniform grid (order γ only: grade the grid), nor for
-    thousands of layers, where L² numbers hurt. Raises ``SurrogateError`` for an order outside (0, 1) or steps
-    that are not positive and finite; ``table`` is the same without looking at the values.
+    thousands of layers, where L² numbers hurt (``exponentials``). Raises ``SurrogateError`` for an order
+    outside (0, 1) or steps that are not positive and finite; ``table`` is the same without looking at the
+    values.
     """
     check_order(order)
-    if steps.ndim != 1 or len(steps) < 1 or not steps.is_floating_point():
+    check_steps(steps, order)
+    return table(steps, order)
+
+
+def table(steps: Tensor, order: float | Tensor) -> tuple[Tensor, Tensor]:
+    """``memory`` without the checks, for callers whose steps are positive by construction.
+
+    Evaluated as a_{l,j} = (τ_l/S_{j,l})^γ h(q) with the share q = τ_j/S_{j,l} ∈ (0, 1] and
+    h(q) = (1 − (1−q)^{1−γ})/q: ratios only, so no power overflows and a scaling of the steps drops out.
+    """
+    layers = steps.shape[-1]
+    tau = steps.double()
+    gamma = order.double().unsqueeze(-1) if isinstance(order, Tensor) else order  # (..., 1)
+    # S_{j,l} summed directly for each l, from l downwards: a difference t_l − t_{j−1} of prefix sums would
+    # lose every digit of a short span that follows a long one.
+    spans = tau.unsqueeze(-2).expand(*tau.shape, layers).tril().flip(-1).cumsum(-1).flip(-1)  # (..., L, L)
+    row, column = torch.tril_indices(layers, layers, offset=-1, device=steps.device)
+    span = spans[..., row, column]  # (..., L(L−1)/2) S_{j,l}, packed over j < l
+    share = tau[..., column] / span  # q
+    rest = spans[..., row, column + 1] / span  # 1 − q, but with every digit when q is almost 1
+    values = (tau[..., row] / span) ** gamma * _shared_power(share, rest, 1 - gamma)
+    square = tau.new_zeros(*tau.shape[:-1], layers * layers)
+    a = square.index_copy(-1, row * layers + column, values).unflatten(-1, (layers, layers))
+    c = gamma_function(2 - gamma) * tau**gamma
+    return a.to(steps.dtype), c.to(steps.dtype)
+
+
+def convex_weights(a: Tensor) -> Tensor:
+    """Return w (..., L, L), lower triangular, with y_l = Σ_{k<l} w_{l,k} y_k + c_l f_l; row l−1, column k.
+
+    w_{l,0} = a_{l,1} and w_{l,k} = a_{l,k+1} − a_{l,k} with a_{l,l} = 1. Each row sums to 1, and w > 0 for
+    any positive steps: hence |y_l| ≤ max_{k<l} |y_k| + c_l |f_l|. The difference cancels: an entry is exact
+    to the round-off of 1, not of itself, so do not divide by one. ``a`` = 0 gives the ResNet, w_{l,l−1} = 1.
+    """
+    closed = a + torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+    return torch.tril(closed - F.pad(closed, (1, 0))[..., :-1])
+
+
+def gamma_function(argument: float | Tensor) -> float | Tensor:
+    """Γ(x) of a positive number or tensor, differentiable in the latter; to round-off for x ∈ (0, 2)."""
+    return argument.lgamma().exp() if isinstance(argument, Tensor) else math.gamma(argument)
+
+
+def check_order(order: float | Tensor) -> None:
+    """Raise ``SurrogateError`` unless the order is a number, or a real tensor, in the open interval (0, 1)."""
+    if isinstance(order, Tensor):
+        met = order.is_floating_point() and bool(((order > 0) & (order < 1)).all())
+    else:
+        met = not isinstance(order, bool) and isinstance(order, int | float) and 0 < order < 1
+    if not met:
+        given = order.detach().tolist() if isinstance(order, Tensor) else order
         raise SurrogateError(
-            f"the memory needs a vector of at least one real step, but was given shape "
+            f"the order of a Caputo derivative must lie strictly between 0 and 1, but order={given!r}; "
+            "order 1 is a ResNet"
+        )
+
+
+def check_steps(steps: Tensor, order: float | Tensor) -> None:
+    """Raise ``SurrogateError`` unless ``steps`` are grids (..., L) of positive steps, with an order for each."""
+    if steps.ndim < 1 or steps.shape[-1] < 1 or not steps.is_floating_point():
+        raise SurrogateError(
+            f"the memory needs vectors of at least one real step, but was given shape "
             f"{tuple(steps.shape)} of {steps.dtype}"
+        )
+    if isinstance(order, Tensor) and order.ndim > 0 and order.shape != steps.shape[:-1]:
+        raise SurrogateError(
+            f"the order must be one number or one for each grid, of shape {tuple(steps.shape[:-1])} for steps "
+            f"of shape {tuple(steps.shape)}, but its shape is {tuple(order.shape)}"
+        )
+    if isinstance(order, Tensor) and order.device != steps.device:
+        raise SurrogateError(
+            f"the order is on {order.device} and the steps are on {steps.device}: move one of them with "
+            ".to(...)"
         )
     if not bool((steps.isfinite() & (steps > 0)).all()):
         raise SurrogateError(
             f"the memory of a fractional derivative needs positive, finite steps, but was given "
             f"{steps.detach().tolist()}: use a fixed, positive or simplex time grid"
         )
-    return table(steps, order)
 
 
-def table(steps: Tensor, order: float) -> tuple[Tensor, Tensor]:
-    """``memory`` without the checks, for callers whose steps are positive by construction.
-
-    Evaluated as a_{l,j} = (τ_l/S_{j,l})^γ h(q) with the share q = τ_j/S_{j,l} ∈ (0, 1] and
-    h(q) = (1 − (1−q)^{1−γ})/q: ratios only, so no power overflows and a scaling of the steps drops out.
-    """
-    layers = len(steps)
-    tau = steps.double()
-    # S_{j,l} summed directly for each l, from l downwards: a difference t_l − t_{j−1} of prefix sums would
-    # lose every digit of a short span that follows a long one.
-    spans = tau.expand(layers, layers).tril().flip(1).cumsum(1).flip(1)  # (L, L), column j is S_{j,l}
-    row, column = torch.tril_indices(layers, layers, offset=-1, device=steps.device)
-    span = spans[row, column]  # (L(L−1)/2,) S_{j,l}, packed over j < l
-    share = tau[column] / span  # q
-    rest = spans[row, column + 1] / span  # 1 − q, but with every digit when q is almost 1
-    values = (tau[row] / span) ** order * _shared_power(share, rest, 1 - order)
-    a = tau.new_zeros(layers, layers).index_put((row, column), values)
-    c = math.gamma(2 - order) * tau**order
-    return a.to(steps.dtype), c.to(steps.dtype)
-
-
-def convex_weights(a: Tensor) -> Tensor:
-    """Return w (L, L), lower triangular, with y_l = Σ_{k<l} w_{l,k} y_k + c_l f_l; row l−1, column k.
-
-    w_{l,0} = a_{l,1} and w_{l,k} = a_{l,k+1} − a_{l,k} with a_{l,l} = 1. Each row sums to 1, and w > 0 for
-    any positive steps: hence |y_l| ≤ max_{k<l} |y_k| + c_l |f_l|. The difference cancels: an entry is exact
-    to the round-off of 1, not of itself, so do not divide by one. ``a`` = 0 gives the ResNet, w_{l,l−1} = 1.
-    """
-    closed = a + torch.eye(len(a), dtype=a.dtype, device=a.device)
-    return torch.tril(closed - F.pad(closed, (1, 0))[:, :-1])
-
-
-def check_order(order: float) -> None:
-    """Raise ``SurrogateError`` unless the order is a number in the open interval (0, 1)."""
-    if isinstance(order, bool) or not isinstance(order, int | float) or not 0 < order < 1:
-        raise SurrogateError(
-            f"the order of a Caputo derivative must lie strictly between 0 and 1, but order={order!r}; "
-            "order 1 is a ResNet"
-        )
-
-
-def _shared_power(share: Tensor, rest: Tensor, power: float) -> Tensor:
+def _shared_power(share: Tensor, rest: Tensor, power: float | Tensor) -> Tensor:
     """h(q) = (1 − (1−q)^β)/q with q = share, 1 − q = rest, β = power ∈ (0, 1); from β at q=0 to 1 at q=1.
 
     For small q the value would be safe with expm1 and log1p, but its derivative is a difference of two terms

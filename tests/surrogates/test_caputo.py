@@ -92,6 +92,87 @@ class TestAccuracy:
         assert torch.autograd.gradcheck(lambda tau: caputo.memory(tau, 0.37), (steps,), eps=1e-7)
         assert torch.autograd.gradgradcheck(lambda tau: caputo.memory(tau, 0.37), (steps,), eps=1e-7)
 
+    @pytest.mark.parametrize("value", [0.05, 0.5, 0.95])
+    @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+    def test_derivative_in_the_order_against_sixty_digits(self, value, dtype, tolerance):
+        """Entries of a and gains, for steps over eleven decades; the values too, now with Γ from a tensor."""
+        order = torch.tensor(value, dtype=dtype, requires_grad=True)
+        steps = random_steps(7, -8, 3, seed=6, dtype=dtype)
+        a, c = caputo.memory(steps, order)
+        exact_a, exact_c = exact_memory(steps.tolist(), order.item())
+        with mpmath.workdps(60):
+            h = mpmath.mpf("1e-20")
+            above_a, above_c = exact_memory(steps.tolist(), order.item() + h)
+            below_a, below_c = exact_memory(steps.tolist(), order.item() - h)
+            for n in range(7):
+                entries = [(c[n], exact_c[n], above_c[n] - below_c[n])]
+                entries += [(a[n, j], exact_a[n][j], above_a[n][j] - below_a[n][j]) for j in range(n)]
+                for found, exact, change in entries:
+                    slope = torch.autograd.grad(found, order, retain_graph=True)[0]
+                    assert slope.dtype == dtype
+                    assert abs(found.item() / exact - 1) < tolerance
+                    assert abs(slope.item() / (change / (2 * h)) - 1) < tolerance
+
+    def test_gradcheck_in_steps_and_order_together(self):
+        steps = torch.tensor([[0.4, 0.01, 1.7, 0.3, 0.02], [0.1, 0.1, 2.0, 0.1, 0.3]], requires_grad=True)
+        orders = torch.tensor([0.37, 0.8], requires_grad=True)
+        assert torch.autograd.gradcheck(caputo.memory, (steps, orders), eps=1e-7)
+        assert torch.autograd.gradgradcheck(caputo.memory, (steps, orders), eps=1e-7)
+
+
+class TestManyGrids:
+    """Leading axes are grids of their own, each equal to what it is alone."""
+
+    @pytest.mark.parametrize("shape", [(3,), (2, 3)])
+    def test_one_order_for_all(self, shape):
+        grids = random_steps(6 * math.prod(shape), -3, 1, seed=2).reshape(*shape, 6)
+        a, c = caputo.memory(grids, 0.3)
+        assert a.shape == (*shape, 6, 6)
+        assert c.shape == (*shape, 6)
+        for index in range(math.prod(shape)):
+            alone = caputo.memory(grids.reshape(-1, 6)[index], 0.3)
+            torch.testing.assert_close(a.reshape(-1, 6, 6)[index], alone[0], rtol=1e-14, atol=0)
+            torch.testing.assert_close(c.reshape(-1, 6)[index], alone[1], rtol=1e-14, atol=0)
+
+    def test_an_order_for_each_grid(self):
+        grids, orders = random_steps(18, -3, 1, seed=2).reshape(3, 6), torch.tensor([0.2, 0.5, 0.9])
+        a, c = caputo.memory(grids, orders)
+        for index, order in enumerate(orders.tolist()):
+            alone = caputo.memory(grids[index], order)
+            torch.testing.assert_close(a[index], alone[0], rtol=1e-14, atol=0)
+            torch.testing.assert_close(c[index], alone[1], rtol=1e-14, atol=0)
+
+    def test_a_tensor_is_the_number_it_holds(self):
+        steps = random_steps(9, -8, 3, seed=4)
+        for found, expected in zip(
+            caputo.memory(steps, torch.tensor(0.5)), caputo.memory(steps, 0.5), strict=True
+        ):
+            torch.testing.assert_close(found, expected, rtol=1e-14, atol=0)
+
+    def test_convex_weights_of_each_grid(self):
+        a, _ = caputo.memory(random_steps(12, -3, 1, seed=7).reshape(2, 6), 0.4)
+        w = caputo.convex_weights(a)
+        assert torch.equal(w, torch.stack([caputo.convex_weights(one) for one in a]))
+        torch.testing.assert_close(w.sum(-1), torch.ones(2, 6), rtol=1e-13, atol=0)
+
+    def test_vectorising_is_the_leading_axis(self):
+        grids, orders = random_steps(18, -3, 1, seed=2).reshape(3, 6), torch.tensor([0.2, 0.5, 0.9])
+        mapped = torch.func.vmap(caputo.table)(grids, orders)
+        for found, expected in zip(mapped, caputo.table(grids, orders), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-14, atol=0)
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")  # from inside torch
+    def test_forward_mode_agrees_with_reverse_mode_also_when_vectorised(self):
+        steps, order = random_steps(5, -3, 1, seed=2), torch.tensor(0.4)
+        forward = torch.func.jacfwd(caputo.table, argnums=(0, 1))(steps, order)
+        reverse = torch.func.jacrev(caputo.table, argnums=(0, 1))(steps, order)
+        torch.testing.assert_close(forward, reverse, rtol=1e-12, atol=1e-14)
+
+    def test_nothing_depends_on_values_or_leaves_the_device(self):
+        a, c = caputo.table(torch.ones(2, 6, device="meta"), torch.tensor(0.5, device="meta"))
+        assert a.shape == (2, 6, 6)
+        assert a.device.type == c.device.type == "meta"
+
 
 class TestLaws:
     """Convex weights, homogeneity, limits and the uniform closed form."""
@@ -238,7 +319,23 @@ class TestDoor:
         with pytest.raises(SurrogateError, match="positive, finite steps"):
             caputo.memory(torch.tensor(steps), 0.5)
 
-    @pytest.mark.parametrize("steps", [torch.ones(2, 2), torch.ones(0), torch.ones(3, dtype=torch.int64)])
-    def test_steps_that_are_not_a_real_vector(self, steps):
+    @pytest.mark.parametrize(
+        ("shape", "dtype"), [((), torch.float64), ((0,), torch.float64), ((3,), torch.int64)]
+    )
+    def test_steps_that_are_not_real_vectors(self, shape, dtype):
         with pytest.raises(SurrogateError, match="vector"):
-            caputo.memory(steps, 0.5)
+            caputo.memory(torch.ones(shape, dtype=dtype), 0.5)
+
+    @pytest.mark.parametrize("values", [1.0, [0.5, 0.0], [0.5, math.nan]])
+    def test_tensors_of_orders_outside_the_open_interval(self, values):
+        with pytest.raises(SurrogateError, match="strictly between 0 and 1"):
+            caputo.memory(torch.ones(2, 3), torch.tensor(values))
+
+    @pytest.mark.parametrize("shape", [(1,), (3,), (2, 1)])
+    def test_orders_that_do_not_match_the_grids(self, shape):
+        with pytest.raises(SurrogateError, match=r"shape \(2,\)"):
+            caputo.memory(torch.ones(2, 3), torch.full(shape, 0.5))
+
+    def test_an_order_on_another_device(self):
+        with pytest.raises(SurrogateError, match="cpu"):
+            caputo.memory(torch.ones(3, device="meta"), torch.tensor(0.5))
