@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 from surrogates.errors import SurrogateError
 
 if TYPE_CHECKING:
-    from surrogates import analysis, baselines, caputo, engine, losses, training
+    from surrogates import (
+        analysis,
+        architecture,
+        baselines,
+        caputo,
+        engine,
+        exponentials,
+        losses,
+        model,
+        training,
+    )
     from surrogates.baselines import BASELINES, Convolutional, FeedForward, Recurrent
+    from surrogates.model import Model
     from surrogates.nets import FAMILIES, Fractional, LayeredNet, ResNet
     from surrogates.order import Order
     from surrogates.time_grid import RULES, TimeGrid
@@ -25,16 +36,20 @@ __all__ = [
     "FeedForward",
     "Fractional",
     "LayeredNet",
+    "Model",
+    "Order",
     "Recurrent",
     "ResNet",
     "SurrogateError",
     "TimeGrid",
     "analysis",
+    "architecture",
     "baselines",
     "caputo",
     "engine",
     "exponentials",
     "losses",
+    "model",
     "training",
 ]
 
@@ -45,6 +60,7 @@ _HOME = {
     "FeedForward": "baselines",
     "Fractional": "nets",
     "LayeredNet": "nets",
+    "Model": "model",
     "Order": "order",
     "ResNet": "nets",
     "Recurrent": "baselines",

@@ -1,0 +1,178 @@
+"""A trained model as one file that stands alone: net, transforms, names, and what it was trained on."""
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from data.transforms import Compression, Normalise, Standardise, soften
+from surrogates import architecture, files
+from surrogates.errors import SurrogateError
+
+FORMAT = "maxwell-inverse model"
+VERSION = 1
+"""Version of the file, raised when an older package could no longer read it."""
+
+ENCODINGS: Mapping[str, type] = {kind.__name__: kind for kind in (Compression, Normalise)}
+"""Input transforms that a file can hold."""
+
+
+def _package() -> str:
+    try:
+        return importlib.metadata.version("maxwell-inverse")
+    except importlib.metadata.PackageNotFoundError:  # used from a folder, without being installed
+        return "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """θ̂(d) = decode⁻¹(Φ(encode(d))): observations in, parameters in their units out.
+
+    net         Φ, (n, k) real features ↦ (n, p) standardised parameters
+    encode      fitted ``data.transforms.Compression`` or ``Normalise``, (n, m) complex ↦ (n, k) features
+    decode      fitted ``data.transforms.Standardise`` of the parameters
+    names       of the p parameters
+    units       of the p parameters, "" for none; empty: unknown
+    softened    whether ``data.transforms.soften`` acts on the features before they enter
+    spec        the problem of the data set as plain values (``data.open(path).spec``)
+    digest      of the recipe of that data set (``data.open(path).manifest.digest``)
+    version     of the package that made the model
+
+    Raises ``SurrogateError`` when net, transforms and names do not fit together. Not for complex parameters:
+    give their real and imaginary parts names of their own.
+    """
+
+    net: nn.Module
+    encode: Compression | Normalise
+    decode: Standardise
+    names: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    softened: bool = False
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    version: str = field(default_factory=_package)
+
+    def __post_init__(self):
+        for name in ("names", "units"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        count = len(self.names)
+        for what, found, expected in (
+            ("features of encode", self.encode.components, self.net.inputs),
+            ("parameters of decode", len(self.decode.mean), self.net.outputs),
+            ("names", count, self.net.outputs),
+            ("units", len(self.units) or count, self.net.outputs),
+        ):
+            if found != expected:
+                raise SurrogateError(
+                    f"a model needs as many {what} as its net expects ({expected}), but was given {found}"
+                )
+
+    @torch.no_grad()
+    def estimate(self, observations: np.ndarray) -> np.ndarray:
+        """Return parameters (n, p) float64 in their units for observations (n, m), complex or real.
+
+        Transforms compute in float64 on the host, the net where and in what precision its parameters are.
+        Raises ``data.DataError`` for observations of another width and for NaN.
+        """
+        entered = self.encode(observations)
+        entered = soften(entered) if self.softened else entered
+        home = next(self.net.parameters())
+        x = torch.as_tensor(entered, dtype=home.dtype, device=home.device)
+        return self.decode.inverse(self.net(x).double().cpu().numpy())
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one file, whole or not at all.
+
+        Raises ``SurrogateError`` for a net that no file can hold without code (see ``architecture.describe``)
+        and for a ``spec`` that is not plain.
+        """
+        try:
+            spec = json.dumps(dict(self.spec), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise SurrogateError(
+                f"the spec of a model must be plain values that JSON can hold, but is not ({error}): give "
+                "data.open(path).spec"
+            ) from None
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "package": self.version,
+            "architecture": architecture.describe(self.net),
+            "weights": {name: value.detach() for name, value in self.net.state_dict().items()},
+            "encode": {"class": type(self.encode).__name__, "arrays": _tensors(self.encode)},
+            "softened": self.softened,
+            "decode": _tensors(self.decode),
+            "names": list(self.names),
+            "units": list(self.units),
+            "spec": spec,
+            "digest": self.digest,
+        }
+        with files.replaced(Path(path)) as unfinished:
+            torch.save(content, unfinished)
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
+    """Return the model that ``Model.save`` wrote, its net on ``device`` and in evaluation mode.
+
+    No code from the file is run. Raises ``SurrogateError`` for a file that is missing, damaged, of another
+    kind or of a newer version, and for a device that torch cannot use.
+    """
+    path, where = Path(path), _device(device)
+    content = files.read(path, where, "model", "train again, or put back a good copy")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise SurrogateError(
+            f"{path} is not a model of maxwell-inverse (expected {FORMAT!r}): give a file that Model.save wrote, "
+            "such as model.pt of a finished run, or train again"
+        )
+    if not isinstance(content.get("version"), int) or content["version"] > VERSION:
+        raise SurrogateError(
+            f"{path} is of version {content.get('version')!r}, written by maxwell-inverse "
+            f"{content.get('package')!r}, and this package ({_package()}) reads versions up to {VERSION}: "
+            "install a newer maxwell-inverse"
+        )
+    try:
+        net = architecture.build(content["architecture"])
+        net.load_state_dict(content["weights"], assign=True)
+        return Model(
+            net=net.eval(),
+            encode=ENCODINGS[content["encode"]["class"]].from_state(_arrays(content["encode"]["arrays"])),
+            decode=Standardise.from_state(_arrays(content["decode"])),
+            names=tuple(content["names"]),
+            units=tuple(content["units"]),
+            softened=content["softened"],
+            spec=json.loads(content["spec"]),
+            digest=content["digest"],
+            version=content["package"],
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        text = str(error).strip().splitlines()[:1] or [""]
+        raise SurrogateError(
+            f"{path} holds a model whose parts do not fit together ({type(error).__name__}: {text[0][:160]}): "
+            "train again, or put back a good copy"
+        ) from error
+
+
+def _tensors(transform: Any) -> dict[str, torch.Tensor]:
+    return {name: torch.as_tensor(values) for name, values in transform.state().items()}
+
+
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: values.cpu().numpy() for name, values in tensors.items()}
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        text = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise SurrogateError(
+            f"device is {str(device)!r}, which torch cannot use ({text}): give cpu or cuda"
+        ) from None
+    return found
