@@ -1,4 +1,4 @@
-"""What all network families share: lift, layers on a time grid, readout, and the checks at the door."""
+"""What all layered families share: lift, readout, a time grid, and the checks at the door."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,20 +8,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surrogates import engine
+from surrogates import activations
 from surrogates.errors import SurrogateError
 from surrogates.time_grid import TimeGrid
 
 
 class LayeredNet(nn.Module, ABC):
-    """x ↦ y_0 = σ(K_0 x + b_0) ↦ y_1 ↦ … ↦ y_L ↦ R y_L + r with layer fields f_l(y) = σ(K_l y + b_l).
+    """x ↦ y_0 = σ(K_0 x + b_0) ↦ y_1 ↦ … ↦ y_L ↦ R y_L + r; a family says how the states follow each other.
 
-    A family is a subclass that defines ``memory``, the table (a, c) of ``engine.integrate``; nothing else
-    differs between families. Shapes: x (batch, inputs), states (L+1, batch, width), result (batch, outputs).
+    Shapes: x (batch, inputs), states (L+1, batch, state_width), result (batch, outputs). ``layers`` is L.
+
+    With ``timed_lift`` the lift is a layer of the grid without a skip, as in the papers whose first layer
+    changes the width: y_0 = τ_1 σ(K_0 x + b_0), and the L layers after it own the remaining steps of a grid of L+1.
 
     Parameters are drawn layer by layer, each entry uniform in ±1/√(columns), from ``generator`` in an order
-    that knows neither the family nor the time rule: equal seeds give bit-identical weights, so that variants
-    can be compared in pairs. Weights of a depth are stacked in one tensor, K_l = ``layer_weights()[l−1]``.
+    that knows neither the family nor the time rule: equal seeds give bit-identical weights wherever two nets have
+    weights of the same shapes, so that variants can be compared in pairs.
+
+    ``activation`` is a function of one tensor that acts entry by entry, or one of ``surrogates.activations``.
+
+    An ensemble (``surrogates.ensemble``) is a net whose parameters have a member axis in front, of length
+    ``members``; x and the result then have it too, states after their first axis.
 
     The net does not look for NaN; ``training.fit`` does, once per tensor. A wrong shape, dtype or device of x
     raises ``SurrogateError``.
@@ -37,6 +44,8 @@ class LayeredNet(nn.Module, ABC):
         time: TimeGrid,
         activation: Callable[[Tensor], Tensor] = torch.tanh,
         generator: torch.Generator | None = None,
+        *,
+        timed_lift: bool = False,
     ):
         super().__init__()
         for name, size in {"inputs": inputs, "outputs": outputs, "width": width}.items():
@@ -54,70 +63,98 @@ class LayeredNet(nn.Module, ABC):
                 "training, and a power of a negative step is NaN; use TimeGrid.positive, TimeGrid.simplex or "
                 "TimeGrid.fixed"
             )
+        if timed_lift and time.layers < 2:
+            raise SurrogateError(
+                f"{self._name} with timed_lift needs a time grid of at least two steps, one of them for the "
+                f"lift, but was given {time.layers}"
+            )
         self.inputs, self.outputs, self.width = inputs, outputs, width
-        self.activation = activation
+        self.activation = activations.of(activation)
         self.time = time
-        layers = time.layers
+        self.timed_lift = bool(timed_lift)
+        self.layers = time.layers - self.timed_lift
+        self.members: int | None = None
         self.lift_weight = _drawn((width, inputs), inputs, generator)
         self.lift_bias = _drawn((width,), inputs, generator)
-        self.layer_weight = _drawn((layers, width, width), width, generator)
-        self.layer_bias = _drawn((layers, width), width, generator)
-        self.readout_weight = _drawn((outputs, width), width, generator)
-        self.readout_bias = _drawn((outputs,), width, generator)
+        self._draw_layers(generator)
+        self.readout_weight = _drawn((outputs, self.state_width), self.state_width, generator)
+        self.readout_bias = _drawn((outputs,), self.state_width, generator)
 
     @abstractmethod
-    def memory(self) -> tuple[Tensor | None, Tensor]:
-        """Return (a, c) at the present steps: a (L, L) strictly lower triangular or None, c (L,)."""
+    def _draw_layers(self, generator: torch.Generator | None) -> None:
+        """Create the parameters of the layers."""
+
+    @property
+    def state_width(self) -> int:
+        """Width of the states, which is that of the lift unless the family lets it grow."""
+        return self.width
+
+    @abstractmethod
+    def integrate(self, start: Tensor, source: Tensor | None = None) -> Tensor:
+        """Return all states (L+1, batch, state_width) from y_0 = ``start`` (batch, width) on.
+
+        ``source`` e (L, batch, state_width) is added to y_l = … + e_l; the derivative of J in e_l at e = 0 is
+        the costate ∂J/∂y_l of the discrete scheme.
+        """
+
+    def last(self, start: Tensor) -> Tensor:
+        """Return y_L from y_0 = ``start``: as ``integrate``, without paying for what is not asked for."""
+        return self.integrate(start)[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the prediction (batch, outputs) for x (batch, inputs)."""
-        return self.readout(self.states(x)[-1])
+        return self.readout(self.last(self.lift(x)))
 
     def states(self, x: Tensor) -> Tensor:
-        """Return y_0 … y_L, shape (L+1, batch, width)."""
+        """Return y_0 … y_L, shape (L+1, batch, state_width)."""
         return self.integrate(self.lift(x))
 
     def lift(self, x: Tensor) -> Tensor:
-        """Return y_0 = σ(K_0 x + b_0), shape (batch, width)."""
+        """Return y_0 = σ(K_0 x + b_0), with a timed lift τ_1 σ(K_0 x + b_0), shape (batch, width)."""
         if not torch.compiler.is_compiling():  # a compiled or exported net does not pay for the door
             self._check(x)
-        return self.activation(F.linear(x, self.lift_weight, self.lift_bias))
-
-    def integrate(self, start: Tensor, source: Tensor | None = None) -> Tensor:
-        """Return all states from y_0 = ``start`` on; ``source`` (L, batch, width) as in the engine."""
-        memory, gains = self.memory()
-        weights, biases = self.layer_weights().unbind(0), self.layer_biases().unbind(0)
-
-        def field(layer: int, state: Tensor) -> Tensor:
-            return self.activation(F.linear(state, weights[layer], biases[layer]))
-
-        return engine.integrate(field, start, gains, memory, source)
+        value = self.activation(self.affine(x, self.lift_weight, self.lift_bias))
+        return value * self.time()[..., :1].unsqueeze(-1) if self.timed_lift else value
 
     def readout(self, state: Tensor) -> Tensor:
-        """Return R y + r for a state (batch, width), or for all of them (L+1, batch, width)."""
-        return F.linear(state, self.readout_weight, self.readout_bias)
+        """Return R y + r for a state (batch, state_width), or for all of them (L+1, batch, state_width)."""
+        return self.affine(state, self.readout_weight, self.readout_bias)
 
-    def layer_weights(self) -> Tensor:
-        """Return K_1 … K_L, shape (L, width, width); a subclass may compute them from fewer numbers."""
-        return self.layer_weight
+    def steps(self) -> Tensor:
+        """Return the steps of the layers, (L,): all of the grid's but that of a timed lift."""
+        return self.time()[..., 1:] if self.timed_lift else self.time()
 
-    def layer_biases(self) -> Tensor:
-        """Return b_1 … b_L, shape (L, width)."""
-        return self.layer_bias
+    def affine(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return x Kᵀ + b, member by member in an ensemble."""
+        if self.members is None:
+            return F.linear(x, weight, bias)
+        return torch.matmul(x, weight.mT) + bias.unsqueeze(-2)
 
     def extra_repr(self) -> str:
         """Describe the architecture in one line."""
-        activation = getattr(self.activation, "__name__", repr(self.activation))
-        return f"inputs={self.inputs}, outputs={self.outputs}, width={self.width}, activation={activation}"
+        parts = [f"inputs={self.inputs}", f"outputs={self.outputs}", f"width={self.width}"]
+        parts.append(f"activation={_constants(self.activation)}")
+        if self.timed_lift:
+            parts.append("timed_lift=True")
+        if self.members is not None:
+            parts.append(f"members={self.members}")
+        return ", ".join(parts + self._extra_parts())
+
+    def _extra_parts(self) -> list[str]:
+        """What a family adds to the description."""
+        return []
 
     @property
     def _name(self) -> str:
         return type(self).__name__
 
     def _check(self, x: Tensor) -> None:
-        if x.ndim != 2 or x.shape[1] != self.inputs:
+        members = () if self.members is None else (self.members,)
+        shape = f"({', '.join([*map(str, members), 'batch', str(self.inputs)])})"
+        fits = x.ndim == 2 or (members and x.ndim == 3 and x.shape[0] == self.members)
+        if not fits or x.shape[-1] != self.inputs:
             raise SurrogateError(
-                f"{self._name} expects inputs of shape (batch, {self.inputs}), but was given {tuple(x.shape)}"
+                f"{self._name} expects inputs of shape {shape}, but was given {tuple(x.shape)}"
             )
         weight = self.lift_weight
         if x.dtype != weight.dtype or x.device != weight.device:
@@ -130,3 +167,13 @@ class LayeredNet(nn.Module, ABC):
 def _drawn(shape: tuple[int, ...], columns: int, generator: torch.Generator | None) -> nn.Parameter:
     # ±1/√columns keeps K y of the size of y at any width, so tanh starts in its linear range.
     return nn.Parameter((2 * torch.rand(shape, generator=generator) - 1) / columns**0.5)
+
+
+def _constants(thing) -> str:
+    """A frozen object by its name and constants, as "tanh" or "smoothed-relu(epsilon=0.1)"."""
+    fields = getattr(thing, "__dataclass_fields__", {})
+    values = {
+        name: getattr(thing, name) for name in fields if name not in ("name", "function", "slope_bound")
+    }
+    inside = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return f"{thing.name}({inside})" if inside else thing.name

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from surrogates import caputo
-from surrogates.nets.base import LayeredNet
+from surrogates.fields import Field
+from surrogates.nets.recursive import RecursiveNet
 from surrogates.time_grid import TimeGrid
 
 
-class Fractional(LayeredNet):
+class Fractional(RecursiveNet):
     """D^γ y = σ(K(t) y + b(t)) by the L1 scheme, right-hand side lagged: (a, c) = caputo.memory(τ, γ).
 
     Each state remembers all earlier ones: ∂y_L/∂y_0 contains a multiple of the identity, so gradients do not
@@ -33,15 +34,28 @@ class Fractional(LayeredNet):
         order: float = 0.5,
         activation: Callable[[Tensor], Tensor] = torch.tanh,
         generator: torch.Generator | None = None,
+        *,
+        field: Field | None = None,
+        timed_lift: bool = False,
+        segment: int | None = None,
     ):
         caputo.check_order(order)
-        super().__init__(inputs, outputs, width, time, activation, generator)
+        super().__init__(
+            inputs,
+            outputs,
+            width,
+            time,
+            activation,
+            generator,
+            field=field,
+            timed_lift=timed_lift,
+            segment=segment,
+        )
         self.order = float(order)
 
     def memory(self) -> tuple[Tensor | None, Tensor]:
         """Return (a, c) of the L1 scheme at the present steps."""
-        return caputo.table(self.time(), self.order)
+        return caputo.table(self.steps(), self.order)
 
-    def extra_repr(self) -> str:
-        """Add the order to the description."""
-        return f"{super().extra_repr()}, order={self.order!r}"
+    def _extra_parts(self):
+        return [*super()._extra_parts(), f"order={self.order!r}"]

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from surrogates.nets.base import LayeredNet
+from surrogates.nets.recursive import RecursiveNet
 
 
-class ResNet(LayeredNet):
+class ResNet(RecursiveNet):
     """y_l = y_{l−1} + τ_l σ(K_l y_{l−1} + b_l): a = 0, c_l = τ_l.
 
     Explicit Euler for y' = σ(K(t) y + b(t)), order 1, no memory: cost linear in L. Any time grid. With
@@ -16,4 +16,4 @@ class ResNet(LayeredNet):
 
     def memory(self) -> tuple[Tensor | None, Tensor]:
         """Return (None, τ)."""
-        return None, self.time()
+        return None, self.steps()
