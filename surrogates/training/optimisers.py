@@ -29,11 +29,11 @@ def lbfgs(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Limited-memory BFGS with strong Wolfe line search (Nocedal and Wright, Numerical Optimization, ch. 7).
 
     An epoch is one update: at most ``ITERATIONS`` iterations and ``EVALUATIONS`` of loss and gradient, the
-    curvature pairs carried from epoch to epoch. ``PAIRS`` of them and the rest of its state make a checkpoint
-    2·PAIRS + 3 times as large as the weights. The learning rate is the first step that the line search tries:
-    1, Newton's step, unless there is a reason. torch discards pairs with sᵀy <= 1e-10, so that a loss of less
-    than about that is not resolved. Not for data or losses that change from one evaluation to the next (fresh
-    noise, dropout): differences of gradients would not be curvature.
+    curvature pairs carried from epoch to epoch. ``PAIRS`` of them and the rest of its state are 2·PAIRS + 2
+    times as large as the weights, also in a checkpoint. The learning rate is the first step that the line
+    search tries: 1, Newton's step, unless there is a reason. torch discards pairs with sᵀy <= 1e-10, so that
+    a loss of less than about that is not resolved. Not for data or losses that change from one evaluation to
+    the next (fresh noise, dropout): differences of gradients would not be curvature.
     """
     return torch.optim.LBFGS(
         net.parameters(),
@@ -41,7 +41,7 @@ def lbfgs(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         max_iter=ITERATIONS,
         max_eval=EVALUATIONS,
         history_size=PAIRS,
-        # Far below torch's defaults, which are absolute and end the search at a mean square of about 1e-9.
+        # torch's own limits are absolute, and end an epoch once an iteration gains less than 1e-9.
         tolerance_grad=1e-12,
         tolerance_change=1e-14,
         line_search_fn="strong_wolfe",

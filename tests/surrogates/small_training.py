@@ -2,9 +2,28 @@
 
 import torch
 
-from surrogates.training import Settings
+from surrogates.training import Constant, Cosine, Exponential, Plateau, Settings, Step, WarmUp
 
 SETTINGS = Settings(epochs=6, batch=8, learning_rate=0.02, seed=3)
+
+SCHEDULES = [
+    Constant(),
+    Cosine(),
+    Exponential(end=0.01),
+    Step(every=3, ratio=0.5),
+    Plateau(patience=2),
+    WarmUp(epochs=3, then=Cosine()),
+    WarmUp(epochs=3, then=Plateau(patience=2, ratio=0.2)),
+]
+"""Every schedule, for tests that run over all."""
+
+OPTIMISERS = {
+    "adam": {},
+    "adamw": {"weight_decay": 0.1},
+    "adam-full-batch": {"batch": None},
+    "lbfgs": {"optimiser": "lbfgs", "batch": None, "learning_rate": 1.0, "schedule": "constant"},
+}
+"""Every optimiser, as changes of the settings."""
 
 
 def data(count, seed):
@@ -50,3 +69,15 @@ def same(first, second):
 def receding(net):
     """A validation set that the untrained net meets exactly: training can only move away from it."""
     return VALID[0], net(VALID[0]).detach()
+
+
+def dropout_net():
+    """A net whose updates draw random numbers of their own."""
+    draw = torch.Generator().manual_seed(11)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Dropout(0.3), torch.nn.Linear(16, 2)
+    )
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=draw))
+    return net

@@ -4,11 +4,30 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_training import SETTINGS, TRAIN, VALID, Recorder, StopAfter, noisy, receding, same
+from small_training import (
+    OPTIMISERS,
+    SCHEDULES,
+    SETTINGS,
+    TRAIN,
+    VALID,
+    Recorder,
+    StopAfter,
+    dropout_net,
+    noisy,
+    receding,
+    same,
+)
 
-from surrogates import Fractional, ResNet, SurrogateError
+from surrogates import Fractional, ResNet, SurrogateError, training
 from surrogates.losses import mse
-from surrogates.training import fit
+from surrogates.training import Cosine, Exponential, Plateau, Schedule, Step, WarmUp, fit
+
+
+def courses():
+    """Every optimiser with every schedule that it admits."""
+    for name, change in OPTIMISERS.items():
+        for schedule in SCHEDULES if "schedule" not in change else SCHEDULES[:1]:
+            yield pytest.param(change | {"schedule": schedule}, id=f"{name}-{schedule}")
 
 
 class TestResume:
@@ -39,13 +58,67 @@ class TestResume:
         assert [state.epoch for state in recorder.states] == [6, 7, 8, 9, 10]
         assert same(resumed.state_dict(), whole.state_dict())
 
-    def test_a_longer_run_continues_a_finished_one_while_the_rate_is_constant(self, build, tmp_path):
-        settings = replace(SETTINGS, epochs=10, schedule="constant")
+    @pytest.mark.parametrize("course", list(courses()))
+    def test_every_optimiser_with_every_schedule(self, build, tmp_path, course):
+        """On a validation set that does not improve, so that a plateau is met before the cut and after it."""
+        settings, path = replace(SETTINGS, epochs=10, **course), tmp_path / "run.pt"
+        whole, net, resumed = (build(ResNet, "positive", seed=seed) for seed in (0, 0, 99))
+        valid = receding(whole)
+        expected = fit(whole, TRAIN, valid, settings)
+        with pytest.raises(StopAfter):
+            fit(net, TRAIN, valid, settings, checkpoint=path, checkpoint_seconds=0, callbacks=[StopAfter(5)])
+        recorder = Recorder()
+        assert fit(resumed, TRAIN, valid, settings, checkpoint=path, callbacks=[recorder]) == expected
+        assert [state.epoch for state in recorder.states] == [6, 7, 8, 9, 10]
+        assert same(resumed.state_dict(), whole.state_dict())
+
+    def test_no_optimiser_and_no_schedule_is_missing_from_the_lists(self):
+        assert {type(schedule) for schedule in SCHEDULES} == set(Schedule.__subclasses__())
+        used = {replace(SETTINGS, **change).optimiser for change in OPTIMISERS.values()}
+        assert used == set(training.OPTIMISERS)
+
+    def test_dropout_goes_on_where_it_was(self, tmp_path):
+        """Whatever the caller's global generator does, and whatever a callback draws from it."""
+
+        class Drawing:
+            def on_epoch(self, state):
+                torch.rand(3)
+
+        settings, path = replace(SETTINGS, epochs=10), tmp_path / "run.pt"
+        whole, net, resumed = dropout_net(), dropout_net(), dropout_net()
+        torch.manual_seed(1)
+        expected = fit(whole, TRAIN, VALID, settings)
+        torch.manual_seed(2)
+        stop = [Drawing(), StopAfter(5)]
+        with pytest.raises(StopAfter):
+            fit(net, TRAIN, VALID, settings, checkpoint=path, checkpoint_seconds=0, callbacks=stop)
+        torch.manual_seed(3)
+        assert fit(resumed, TRAIN, VALID, settings, checkpoint=path) == expected
+        assert same(resumed.state_dict(), whole.state_dict())
+
+    @pytest.mark.parametrize(
+        "schedule",
+        ["constant", Step(every=2), Plateau(patience=2), WarmUp(epochs=2, then=Step(every=3))],
+        ids=str,
+    )
+    def test_a_longer_run_continues_a_finished_one_where_no_rate_depends_on_it(
+        self, build, tmp_path, schedule
+    ):
+        settings = replace(SETTINGS, epochs=10, schedule=schedule)
         whole, halves = build(ResNet, "positive"), build(ResNet, "positive")
         expected = fit(whole, TRAIN, VALID, settings)
         fit(halves, TRAIN, VALID, replace(settings, epochs=5), checkpoint=tmp_path / "run.pt")
         assert fit(halves, TRAIN, VALID, settings, checkpoint=tmp_path / "run.pt") == expected
         assert same(halves.state_dict(), whole.state_dict())
+
+    @pytest.mark.parametrize(
+        "schedule", ["cosine", Exponential(end=0.1), WarmUp(epochs=2, then=Cosine())], ids=str
+    )
+    def test_a_longer_run_is_another_one_where_rates_depend_on_it(self, build, tmp_path, schedule):
+        settings, path = replace(SETTINGS, schedule=schedule), tmp_path / "run.pt"
+        fit(build(ResNet, "positive"), TRAIN, VALID, settings, checkpoint=path)
+        with pytest.raises(SurrogateError, match="epochs 6 there, 7 here"):
+            fit(build(ResNet, "positive"), TRAIN, VALID, replace(settings, epochs=7), checkpoint=path)
 
     def test_best_weights_survive_the_interruption(self, build, tmp_path):
         """The best epoch may lie before the cut, and must come back as it was."""
@@ -120,8 +193,8 @@ class TestResume:
         path = tmp_path / "run.pt"
         fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS, checkpoint=path)
         content = torch.load(path, weights_only=True)
-        wanted = {"weights", "best", "optimiser", "sampler", "epoch", "trace", "settings", "architecture"}
-        assert wanted <= content.keys()
+        wanted = {"weights", "best", "optimiser", "sampler", "randomness", "epoch", "trace", "settings"}
+        assert wanted | {"architecture"} <= content.keys()
 
 
 class TestDamage:
@@ -160,6 +233,8 @@ class TestDamage:
             ({"learning_rate": 0.1}, "learning_rate 0.02 there, 0.1 here"),
             ({"batch": 4, "seed": 1}, "batch.*seed"),
             ({"epochs": 12}, "epochs 6 there, 12 here"),
+            ({"schedule": Step(every=2)}, r"schedule 'cosine' there, 'Step\(every=2, ratio=0.1\)' here"),
+            ({"patience": 3}, "patience None there, 3 here"),
             ({"weight_decay": 0.1}, "weight_decay.*optimiser 'Adam' there, 'AdamW' here"),
         ],
     )

@@ -5,7 +5,19 @@ from dataclasses import FrozenInstanceError, asdict, replace
 
 import pytest
 import torch
-from small_training import SETTINGS, TRAIN, VALID, Recorder, data, noisy, receding, same
+from small_training import (
+    OPTIMISERS,
+    SETTINGS,
+    TRAIN,
+    VALID,
+    Recorder,
+    data,
+    dropout_net,
+    noisy,
+    receding,
+    same,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from surrogates import Fractional, ResNet, SurrogateError, TimeGrid
 from surrogates.losses import mse
@@ -176,6 +188,45 @@ class TestFit:
         assert told[-1].epochs == 6
         assert (told[-1].best_epoch, told[-1].best_loss) == (result.best_epoch, result.best_loss)
 
+    def test_one_full_batch_takes_the_samples_in_their_own_order(self, build):
+        seen = []
+
+        def loss(prediction, target):
+            seen.append(target)
+            return mse(prediction, target)
+
+        trace = fit(
+            build(ResNet, "fixed"), TRAIN, VALID, replace(SETTINGS, epochs=2, batch=None), loss=loss
+        ).trace
+        assert all(torch.equal(target, TRAIN[1]) for target in seen[::2])
+        assert trace.evaluations == [1, 1]
+
+    @pytest.mark.parametrize(("batch", "updates"), [(8, 4), (30, 1), (1, 30)])
+    def test_evaluations_are_counted(self, build, batch, updates):
+        trace = fit(build(ResNet, "fixed"), TRAIN, VALID, replace(SETTINGS, batch=batch)).trace
+        assert trace.evaluations == [updates] * SETTINGS.epochs
+
+    def test_no_update_reads_single_numbers_from_the_device(self, build):
+        """As many reads with 30 updates an epoch as with one: each would wait for a graphics card."""
+
+        class Reads(TorchDispatchMode):
+            count = 0
+
+            def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+                self.count += function is torch.ops.aten._local_scalar_dense.default
+                return function(*args, **(kwargs or {}))
+
+        def plain(net):
+            return torch.optim.SGD(net.parameters(), lr=0.01)
+
+        counts = []
+        for batch in (1, 30):
+            net = build(ResNet, "fixed")
+            with Reads() as reads:
+                fit(net, TRAIN, VALID, replace(SETTINGS, batch=batch, clip=1.0), optimiser=plain)
+            counts.append(reads.count)
+        assert counts[0] == counts[1] > 0
+
     def test_a_net_of_torchs_own_parts_trains_too(self):
         torch.manual_seed(0)
         net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
@@ -184,10 +235,38 @@ class TestFit:
         assert result.trace.steps == []
 
 
+class TestDeterminism:
+    """Equal arguments give equal runs, bit for bit, and the caller's random numbers are left alone."""
+
+    @pytest.mark.parametrize("change", OPTIMISERS.values(), ids=OPTIMISERS)
+    def test_two_runs_are_equal(self, family, build, change):
+        nets = [build(family, "positive") for _ in range(2)]
+        first, second = (fit(net, TRAIN, VALID, replace(SETTINGS, **change)) for net in nets)
+        assert first == second
+        assert same(nets[0].state_dict(), nets[1].state_dict())
+
+    def test_dropout_follows_the_seed_and_not_the_global_generator(self):
+        def run(seed, global_seed):
+            torch.manual_seed(global_seed)
+            return fit(dropout_net(), TRAIN, VALID, replace(SETTINGS, seed=seed, batch=None))
+
+        assert run(3, 1) == run(3, 2)
+        assert run(3, 1) != run(4, 1)
+
+    def test_the_global_generator_is_as_before(self):
+        net = dropout_net()
+        torch.manual_seed(5)
+        expected = torch.rand(4)
+        torch.manual_seed(5)
+        fit(net, TRAIN, VALID, SETTINGS)
+        assert torch.equal(torch.rand(4), expected)
+
+
 class TestNotFinite:
     """A loss or gradient that leaves the numbers stops the run and says where it began."""
 
     def test_names_epoch_layer_steps_and_checkpoint(self, build, tmp_path):
+        """… and leaves the weights at fault in the net, the good ones in the file."""
         net, path = build(ResNet, TimeGrid.fixed(steps=[0.25, 0.5, 1.0])), tmp_path / "run.pt"
 
         class Poison:
@@ -205,6 +284,7 @@ class TestNotFinite:
         good = torch.load(path, weights_only=True)
         assert good["epoch"] == 2
         assert all(value.isfinite().all() for value in good["weights"].values())
+        assert net.layer_bias[1, 0].isnan()
 
     def test_a_rate_beyond_reason_stops_the_run(self, build):
         net = build(ResNet, "fixed", activation=lambda z: z**3)
@@ -267,6 +347,12 @@ class TestDoor:
             {"epochs": 2.5},
             {"batch": 0},
             {"batch": True},
+            {"optimiser": "sgd"},
+            {"optimiser": ["adam"]},
+            {"schedule": ["cosine"]},
+            {"patience": 0},
+            {"patience": 2.0},
+            {"min_improvement": -0.1},
             {"learning_rate": 0.0},
             {"learning_rate": math.nan},
             {"learning_rate": "fast"},
