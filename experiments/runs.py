@@ -1,8 +1,8 @@
 """One training run: from a data set and a specification to a folder with a trained network.
 
-A run folder holds `checkpoint.pt` (while training, see `surrogates.training.fit`), `model.pt` (weights and
-transforms) and, written last and so the sign that the run is complete, `run.json` (specification, trace,
-gradient profiles, figures).
+A run folder holds `checkpoint.pt` (while training, see `surrogates.training.fit`), `model.pt` (the trained model,
+complete in itself: `surrogates.model.load` needs no other file) and, written last and so the sign that the run is
+complete, `run.json` (specification, trace, gradient profiles, figures).
 """
 
 import functools
@@ -23,8 +23,7 @@ from data.transforms import Compression, Standardise, soften
 from experiments.errors import StudyError
 from experiments.files import read_json, validated, write_json
 from experiments.specs import RunSpec
-from surrogates import analysis, training
-from surrogates.training import checkpoint
+from surrogates import analysis, architecture, training
 
 FAMILIES: dict[str, Callable[..., surrogates.LayeredNet]] = {
     "resnet": lambda spec, **sizes: surrogates.ResNet(**sizes),
@@ -43,6 +42,10 @@ def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet:
         time=surrogates.RULES[spec.time](spec.layers, spec.horizon),
         generator=torch.Generator().manual_seed(spec.seed),
     )
+
+
+def _softened(spec: RunSpec) -> bool:
+    return spec.amplitude == "asinh"
 
 
 def features(compression: Compression, amplitude: str, observations: np.ndarray) -> np.ndarray:
@@ -65,6 +68,8 @@ def _known(path: Path, digest: str, components: int, amplitude: str, noise: floa
         "train": (seen, standardise(train.parameters)),
         "valid": (features(compression, amplitude, valid.observe(noise)), standardise(valid.parameters)),
         "names": dataset.names,
+        "units": dataset.units,
+        "problem": dataset.spec,
     }
 
 
@@ -134,14 +139,17 @@ def _train(dataset, out, spec, digest, device, progress) -> "Run":
         progress=progress,
     )
     end = analysis.profile(net, *valid)
-    checkpoint.save(
-        out / "model.pt",
-        {
-            "weights": net.state_dict(),
-            "compression": {k: torch.as_tensor(v) for k, v in compression.state().items()},
-            "standardise": {k: torch.as_tensor(v) for k, v in standardise.state().items()},
-        },
+    model = surrogates.Model(
+        net=net.eval(),
+        encode=compression,
+        decode=standardise,
+        names=known["names"],
+        units=known["units"],
+        softened=_softened(spec),
+        spec=known["problem"],
+        digest=digest,
     )
+    model.save(out / "model.pt")
     origin = collect()
     record = {
         "spec": spec.model_dump(),
@@ -164,22 +172,32 @@ def _train(dataset, out, spec, digest, device, progress) -> "Run":
 class Run:
     """A trained network as a user has it: observations in, parameters out.
 
-    record : what `run.json` holds.
+    model : what `model.pt` holds.  record : what `run.json` holds.
     """
 
     path: Path
     spec: RunSpec
-    net: surrogates.LayeredNet
-    compression: Compression
-    standardise: Standardise
+    model: surrogates.Model
     record: dict[str, Any]
 
-    @torch.no_grad()
+    @property
+    def net(self) -> surrogates.LayeredNet:
+        """The network, in evaluation mode."""
+        return self.model.net
+
+    @property
+    def compression(self) -> Compression:
+        """Observations to principal components."""
+        return self.model.encode
+
+    @property
+    def standardise(self) -> Standardise:
+        """Parameters to unit scale."""
+        return self.model.decode
+
     def estimate(self, observations: np.ndarray) -> np.ndarray:
         """Parameters (n, p) in their units from observations (n, m) complex."""
-        entered = features(self.compression, self.spec.amplitude, observations)
-        x = torch.as_tensor(entered, dtype=torch.float32, device=self.net.lift_weight.device)
-        return self.standardise.inverse(self.net(x).double().cpu().numpy())
+        return self.model.estimate(observations)
 
 
 def load(path: str | Path, device: str = "cpu") -> Run:
@@ -187,20 +205,20 @@ def load(path: str | Path, device: str = "cpu") -> Run:
     path, where = Path(path), _device(device)
     record = _record(path)
     spec = validated(RunSpec, record["spec"], f"{path / 'run.json'}: spec")
-    content = checkpoint.load(path / "model.pt", where)
+    model = surrogates.model.load(path / "model.pt", where)
     try:
-        compression, standardise = (
-            transform.from_state({k: v.cpu().numpy() for k, v in content[name].items()})
-            for name, transform in (("compression", Compression), ("standardise", Standardise))
-        )
-        net = build(spec, compression.components, len(record["names"])).to(where)
-        net.load_state_dict(content["weights"])
-    except (RuntimeError, KeyError, AttributeError, TypeError) as error:
-        raise StudyError(
-            f"{path / 'model.pt'}: does not fit {path / 'run.json'} ({_clause(error)}); train it again in a new "
-            "folder."
-        ) from None
-    return Run(path, spec, net.eval(), compression, standardise, record)
+        net = build(spec, model.encode.components, len(record["names"]))
+    except (RuntimeError, MemoryError) as error:
+        raise _misfit(path, _clause(error)) from None
+    for what, found, expected in (
+        ("network", architecture.describe(model.net), architecture.describe(net)),
+        ("softened features", model.softened, _softened(spec)),
+        ("parameters", list(model.names), record["names"]),
+        ("data set", model.digest, record["dataset"]),
+    ):
+        if found != expected:
+            raise _misfit(path, f"{what} there and here differ")
+    return Run(path, spec, model, record)
 
 
 def refuse_another(out: Path, spec: RunSpec, digest: str) -> None:
@@ -226,6 +244,12 @@ def _record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not {"spec", "dataset", "names", "trace", "gradients"} <= set(record):
         raise StudyError(f"{file}: is not the record of a run; train it again in a new folder.")
     return record
+
+
+def _misfit(path: Path, why: str) -> StudyError:
+    return StudyError(
+        f"{path / 'model.pt'}: does not fit {path / 'run.json'} ({why}); train it again in a new folder."
+    )
 
 
 def _plain(profile) -> dict[str, list[float]]:

@@ -136,6 +136,16 @@ def test_nothing_is_fitted_or_chosen_on_test_data(demo):
         assert strength == compare.STRENGTHS[np.argmin([e.mean() for e in errors])]
 
 
+def test_the_model_file_alone_gives_the_estimates_of_the_run(demo, tmp_path):
+    """Taken anywhere, without run.json, it knows its parameters and the data that it was trained on."""
+    folder, dataset = demo / "runs" / "fractional-learned-seed1", data.open(demo / "data")
+    model = surrogates.model.load(shutil.copy(folder / "model.pt", tmp_path / "taken.pt"))
+    d = dataset.split("test").observe(0.05)
+    np.testing.assert_array_equal(model.estimate(d), runs.load(folder).estimate(d))
+    assert (model.names, model.units) == (dataset.names, dataset.units)
+    assert (dict(model.spec), model.digest) == (dataset.spec, dataset.manifest.digest)
+
+
 def test_only_equal_seeds_are_paired(demo):
     found = variants_of(compare.find_runs([demo / "runs"]))
     assert len(pairs_of(found)) == 2
@@ -208,6 +218,8 @@ def test_the_report_needs_nothing_but_itself(demo):
         (lambda run: (run / "run.json").write_text("{"), "cannot be read as finished training run"),
         (lambda run: (run / "model.pt").write_bytes(b"no"), "cannot be read"),
         (lambda run: edit(run, width=9), "does not fit"),
+        (lambda run: edit(run, family="fractional"), "network there and here differ"),
+        (lambda run: edit(run, amplitude="linear"), "softened features there and here differ"),
         (lambda run: edit(run, widht=9), "spec.widht: unknown key"),
         (lambda run: (run / "run.json").unlink(), "holds no finished training run"),
     ],
