@@ -190,11 +190,13 @@ def _back(gamma, h, n, xp):
 def _mean_decay(x: Tensor) -> Tensor:
     """φ(x) = (1 − e^{−x})/x, x ≥ 0, without cancellation in the value and in the derivative (φ'(0) = −1/2)."""
     near = x < 1
-    square = (x / 2) ** 2  # φ(x) = e^{−x/2} sinh(x/2)/(x/2), a series of positive terms
+    # Each branch is fed 1 where it is not chosen: it must neither divide by 0 nor overflow. The first is
+    # φ(x) = e^{−x/2} sinh(x/2)/(x/2), a series of positive terms.
+    square = (torch.where(near, x, 1.0) / 2) ** 2
     series = torch.ones_like(x)
     for k in range(_SINHC, 0, -1):
         series = 1 + square * series / (2 * k * (2 * k + 1))
-    away = torch.where(near, 1.0, x)  # the branch that is not chosen must not divide by 0
+    away = torch.where(near, 1.0, x)
     return torch.where(near, torch.exp(-x / 2) * series, -torch.expm1(-away) / away)
 
 

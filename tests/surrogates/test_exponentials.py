@@ -184,6 +184,19 @@ class TestDerivatives:
             _, found = torch.func.jvp(summed, *along)
             assert ((found - expected).abs() <= 20 * tolerance * (a + expected.abs())).all()
 
+    @pytest.mark.parametrize("order", [0.1, 0.5, 0.99])
+    def test_finite_and_right_over_the_whole_range_of_float32(self, order):
+        steps = torch.tensor([1e-38, 1e38, 1e-30, 1.0, 1e20, 1e-38, 1e-38, 3e10], requires_grad=True)
+        weights = torch.linspace(1, 2, 64).reshape(8, 8)
+        a, found = (
+            caputo.table(steps, order)[0],
+            exponentials.dense(exponentials.table(steps, order, block=3)),
+        )
+        torch.testing.assert_close(found, a, rtol=1e-6, atol=1e-60)
+        exact, found = (torch.autograd.grad((weights * table).sum(), steps)[0] for table in (a, found))
+        assert found.isfinite().all()
+        torch.testing.assert_close(found[5:7], exact[5:7], rtol=1e-4, atol=0)
+
     def test_short_steps_keep_their_digits(self):
         """Steps of 1e-9 of the horizon: a difference of exponentials would leave nothing of the derivative."""
         steps = torch.tensor([1.0, 1e-9, 2e-9, 0.7, 1e-9, 0.2]).requires_grad_()
