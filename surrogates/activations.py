@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, override
 
 import torch
 import torch.nn.functional as F
@@ -53,15 +53,19 @@ class Tanh(Activation):
 
     name: ClassVar[str] = "tanh"
 
+    @override
     def __call__(self, z):
         return torch.tanh(z)
 
+    @override
     def keep(self, z):
         return z.tanh_()
 
+    @override
     def value(self, kept):
         return kept
 
+    @override
     def pull(self, kept, q):
         return torch.ops.aten.tanh_backward(q, kept)
 
@@ -72,15 +76,19 @@ class ReLU(Activation):
 
     name: ClassVar[str] = "relu"
 
+    @override
     def __call__(self, z):
         return torch.relu(z)
 
+    @override
     def keep(self, z):
         return z.relu_()
 
+    @override
     def value(self, kept):
         return kept
 
+    @override
     def pull(self, kept, q):
         return torch.ops.aten.threshold_backward(q, kept, 0)
 
@@ -100,9 +108,11 @@ class SmoothedReLU(Activation):
         if not real or not 0 < self.epsilon < math.inf:
             raise SurrogateError(f"a smoothed ReLU needs a number epsilon > 0, but epsilon={self.epsilon!r}")
 
+    @override
     def __call__(self, z):
         return self.epsilon * self._slope(z).square() + torch.relu(z - self.epsilon)
 
+    @override
     def pull(self, kept, q):
         return self._slope(kept).mul_(q)
 
@@ -116,9 +126,11 @@ class Softplus(Activation):
 
     name: ClassVar[str] = "softplus"
 
+    @override
     def __call__(self, z):
         return F.softplus(z)
 
+    @override
     def pull(self, kept, q):
         return torch.sigmoid(kept).mul_(q)
 
@@ -129,9 +141,11 @@ class Sine(Activation):
 
     name: ClassVar[str] = "sin"
 
+    @override
     def __call__(self, z):
         return torch.sin(z)
 
+    @override
     def pull(self, kept, q):
         return torch.cos(kept).mul_(q)
 
@@ -148,9 +162,11 @@ class Elementwise(Activation):
         """Name of the function."""
         return getattr(self.function, "__name__", type(self.function).__name__)
 
+    @override
     def __call__(self, z):
         return self.function(z)
 
+    @override
     def pull(self, kept, q):
         with torch.enable_grad():
             z = kept.detach().requires_grad_()

@@ -200,14 +200,19 @@ def _mean_decay(x: Tensor) -> Tensor:
     return torch.where(near, torch.exp(-x / 2) * series, -torch.expm1(-away) / away)
 
 
-def _check(steps, order, tolerance, block):
-    caputo.check_order(order)
+def check_tolerance(tolerance: float) -> None:
+    """Raise ``SurrogateError`` unless the tolerance is a number in ``TOLERANCES``."""
     low, high = TOLERANCES
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not low <= tolerance <= high:
         raise SurrogateError(
             f"the tolerance of a sum of exponentials must be a number from {low:g} to {high:g}, but "
             f"tolerance={tolerance!r}; caputo.memory is the exact table"
         )
+
+
+def _check(steps, order, tolerance, block):
+    caputo.check_order(order)
+    check_tolerance(tolerance)
     if isinstance(block, bool) or not isinstance(block, int) or block < 1:
         raise SurrogateError(f"a block needs a whole number of layers, at least 1, but block={block!r}")
     caputo.check_steps(steps, order)

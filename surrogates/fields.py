@@ -7,7 +7,7 @@ turns the stack of parameters into the stack of maps that is applied, by operati
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, override
 
 import torch
 import torch.nn.functional as F
@@ -56,18 +56,23 @@ class Dense(Field):
 
     name: ClassVar[str] = "dense"
 
+    @override
     def shapes(self, width):
         return (width, width), (width,), width
 
+    @override
     def apply(self, state, weight, bias):
         return F.linear(state, weight, bias)
 
+    @override
     def into(self, out, state, weight, bias):
         torch.baddbmm(bias.unsqueeze(-2), state, weight.mT, out=out)
 
+    @override
     def pull(self, p, weight, out):
         out.baddbmm_(p, weight)
 
+    @override
     def gradients(self, p, state, by_weight, by_bias):
         torch.bmm(p.mT, state, out=by_weight)
         torch.sum(p, -2, out=by_bias)
@@ -90,6 +95,7 @@ class Antisymmetric(Dense):
         if not real or not 0 <= self.damping < math.inf:
             raise SurrogateError(f"an antisymmetric field needs damping >= 0, but damping={self.damping!r}")
 
+    @override
     def weights(self, parameters):
         skew = parameters - parameters.mT
         if self.damping == 0:
@@ -117,6 +123,7 @@ class Convolution(Field):
         if self.kernel % 2 == 0:
             raise SurrogateError(f"a convolution needs an odd kernel, but kernel={self.kernel}")
 
+    @override
     def shapes(self, width):
         if width % self.channels:
             raise SurrogateError(
@@ -125,18 +132,22 @@ class Convolution(Field):
             )
         return (self.channels, self.channels, self.kernel), (self.channels,), self.channels * self.kernel
 
+    @override
     def apply(self, state, weight, bias):
         split = state.reshape(len(state), self.channels, -1)
         return F.conv1d(split, weight, bias, padding=self.kernel // 2).reshape(state.shape)
 
+    @override
     def into(self, out, state, weight, bias):
         found = self._grouped(F.conv1d, state, weight)
         out.copy_(self._apart(found, len(state)))
         out.view(*out.shape[:-1], self.channels, -1).add_(bias[:, None, :, None])
 
+    @override
     def pull(self, p, weight, out):
         out.add_(self._apart(self._grouped(F.conv_transpose1d, p, weight), len(p)))
 
+    @override
     def gradients(self, p, state, by_weight, by_bias):
         found = torch.nn.grad.conv1d_weight(
             self._beside(state),

@@ -6,8 +6,8 @@ layer costs a handful of operations in place and autograd builds no graph over t
     forward   d_l = c_l σ(z_l) − Σ_{j<l} a_{l,j} d_j,              y_l = y_{l−1} + d_l
     backward  q_l = r_l − Σ_{m>l} a_{m,l} q_m,   p_l = σ'(z_l)∘q_l,   r_{l−1} = g_{l−1} + r_l + c_l K_lᵀ p_l
 
-with g_l the derivative of J in the state y_l by itself and r_L = g_L. q_l is the costate (the derivative in a source
-added to d_l), r_0 the derivative in y_0, and
+with g_l the derivative of J in the state y_l by itself and r_L = g_L. q_l is the costate (the derivative in a
+source added to d_l), r_0 the derivative in y_0, and
 
     ∂J/∂K_l = c_l p_l y_{l−1}ᵀ,   ∂J/∂b_l = c_l p_l,   ∂J/∂c_l = ⟨q_l, σ(z_l)⟩,   ∂J/∂a_{l,j} = −⟨q_l, d_j⟩.
 """
@@ -58,10 +58,14 @@ def states(layers: Layers, start: Tensor) -> Tensor:
     return _run(layers, start, everything=True)
 
 
+def transformed() -> bool:
+    """Whether a transform of ``torch.func`` or a tracer looks on, which must see plain operations alone."""
+    return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
+
+
 def _run(layers, start, everything):
     inputs = (start, *layers.tensors)
-    # A transform of torch.func or a tracer must see plain operations, and so do derivatives of derivatives (below).
-    if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+    if transformed():
         return _plainly(layers, everything, *inputs)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         return _Sweep.apply(layers, everything, *inputs)
@@ -135,7 +139,7 @@ def _rebuild(layers, mark, first, end, d, states, kept):
 
 
 def _backward(layers, states, kept, d, result, everything, needed: Callable[[int], bool]):
-    """The adjoint sweep; ``result`` is ∂J/∂(y_L) or of all states. Gradients of start, weights, biases, gains, tables."""
+    """The adjoint sweep: from ``result``, ∂J/∂y_L or that of all states, to the derivatives in all inputs."""
     depth, history, field, activation = len(layers.gains), layers.history, layers.field, layers.activation
     r = (result[-1] if everything else result).clone(memory_format=torch.contiguous_format)
     gains = layers.gains[..., None, None]

@@ -60,11 +60,9 @@ class RecursiveNet(LayeredNet):
         """Return (a, c) at the present steps: a (L, L) strictly lower triangular or None, c (L,)."""
 
     def history(self) -> tuple[History | None, Tensor]:
-        """Return the memory as the sweeps compute it, with a member axis in front, and c (L,) or (S, L)."""
+        """Return the memory as the sweeps compute it, and c (L,), in an ensemble (S, L)."""
         memory, gains = self.memory()
-        if memory is None:
-            return None, gains
-        return Blocked(memory if self.members else memory.unsqueeze(0)), gains
+        return None if memory is None else Blocked(memory), gains
 
     def layer_weights(self) -> Tensor:
         """Return K_1 … K_L as they are applied, shape (L, …)."""
