@@ -44,7 +44,8 @@ class TimeGrid(nn.Module, ABC):
     different horizons without a sweep over T: a longer horizon alone changes the net.
 
     A grid is a module of its own: a net that is given one registers it, and two nets that are given the same
-    object train the same steps. Steps come in the grid's dtype and on its device (``grid.to(...)``).
+    object train the same steps. Steps come in the grid's dtype and on its device (``grid.to(...)``). Parameters
+    and buffers may have a member axis in front (``surrogates.ensemble``), and then steps, times and horizon do.
     """
 
     rule: ClassVar[str]
@@ -80,12 +81,12 @@ class TimeGrid(nn.Module, ABC):
     @property
     def times(self) -> Tensor:
         """The points t_0 = 0, t_1, …, t_L, shape (L+1,); differentiable."""
-        return F.pad(self().cumsum(0), (1, 0))
+        return F.pad(self().cumsum(-1), (1, 0))
 
     @property
     def horizon(self) -> Tensor:
         """T = Σ τ_l, a scalar tensor; differentiable."""
-        return self().sum()
+        return self().sum(-1)
 
     @property
     def learned(self) -> bool:
@@ -157,7 +158,7 @@ class _Simplex(TimeGrid):
 
     def forward(self):
         horizon = self.start if self.stretch is None else self.start * _positive_factor(self.stretch)
-        return horizon * (FLOOR / self.layers + (1 - FLOOR) * self.logits.softmax(0))
+        return horizon.unsqueeze(-1) * (FLOOR / self.layers + (1 - FLOOR) * self.logits.softmax(-1))
 
 
 RULES: Mapping[str, Callable[[int, float], TimeGrid]] = MappingProxyType(

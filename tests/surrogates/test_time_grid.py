@@ -65,8 +65,23 @@ class TestEveryRule:
         assert torch.equal(grid(), before)
 
     def test_is_the_whole_list(self):
-        subclasses = {kind.rule for kind in TimeGrid.__subclasses__()}
+        kinds = [kind for kind in TimeGrid.__subclasses__() if kind.__module__ == TimeGrid.__module__]
+        subclasses = {kind.rule for kind in kinds}
         assert subclasses == {make(1, 1.0).rule for make in RULES.values()}
+
+    def test_members_are_evaluated_as_if_alone(self, rule, scatter):
+        grids = [scatter(RULES[rule](5, 1.0 + seed), seed) for seed in range(3)]
+        together = copy.deepcopy(grids[0])
+        for held in (together._parameters, together._buffers):
+            for name, value in held.items():
+                if value is not None:
+                    values = torch.stack([getattr(grid, name).detach() for grid in grids])
+                    held[name] = torch.nn.Parameter(values) if held is together._parameters else values
+        for attribute, shape in {"times": (3, 6), "horizon": (3,)}.items():
+            expected = torch.stack([getattr(grid, attribute) for grid in grids])
+            assert expected.shape == shape
+            torch.testing.assert_close(getattr(together, attribute), expected, rtol=1e-14, atol=0)
+        torch.testing.assert_close(together(), torch.stack([grid() for grid in grids]), rtol=1e-14, atol=0)
 
     @pytest.mark.parametrize("layers", [0, -3, 2.0, True, None, "4"])
     def test_refuses_a_wrong_number_of_layers(self, rule, layers):
