@@ -87,18 +87,14 @@ def solve(net: LayeredNet, x: Tensor, y: Tensor, loss: Callable[[Tensor, Tensor]
         }
     trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
     inner = {name: p for name, p in trained.items() if name not in by_hand}
-    pairs = [
-        (part, by_part)
-        for name, table in layers.tables.items()
-        for part, by_part in zip(_parts(table), _parts(found[name]), strict=True)
-        if part.requires_grad
-    ]
-    by_tables = torch.autograd.grad(
-        [steps, *(part for part, _ in pairs)],
-        [steps, *inner.values()],
-        [by_steps, *(by_part for _, by_part in pairs)],
-        materialize_grads=True,
-    )
+    # Σ ⟨∂J/∂t, t⟩ over the tables t as the steps and parameters make them has the derivative of J in these. (As
+    # grad_outputs, torch would import a computer algebra system first, for seconds.)
+    with torch.enable_grad():
+        pairing = torch.sum(by_steps * steps)
+        for name, table in layers.tables.items():
+            for part, by_part in zip(_parts(table), _parts(found[name]), strict=True):
+                pairing = pairing + torch.sum(by_part * part)
+    by_tables = torch.autograd.grad(pairing, [steps, *inner.values()], materialize_grads=True)
     by_inner = dict(zip(inner, by_tables[1:], strict=True))
     return Adjoint(
         loss=value.detach(),

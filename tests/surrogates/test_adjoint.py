@@ -74,9 +74,9 @@ class TestEveryFamilyOnEveryRule:
         found = adjoint.solve(net, x, y)
         agree({"costates": found.costates}, {"costates": by_source(net, x, y)})
 
-    @pytest.mark.parametrize("activation", ACTIVATIONS)
-    def test_every_activation_and_a_timed_lift(self, family, rule, build, scatter, activation):
-        net, (x, y) = build(family, rule, activation=ACTIVATIONS[activation], timed_lift=True), problem()
+    @pytest.mark.parametrize("sigma", ACTIVATIONS)
+    def test_every_activation_and_a_timed_lift(self, family, rule, build, scatter, sigma):
+        net, (x, y) = build(family, rule, activation=ACTIVATIONS[sigma], timed_lift=True), problem()
         scatter(net)
         found = adjoint.solve(net, x, y)
         agree(found.by_parameter, gradients(net, mse(net(x), y)))

@@ -1,7 +1,10 @@
+import copy
+
 import pytest
 import torch
 
-from surrogates import TimeGrid, analysis, caputo
+from surrogates import Fractional, ResNet, SurrogateError, TimeGrid, analysis, caputo
+from surrogates.fields import Antisymmetric, Convolution
 from surrogates.losses import mse
 
 GRID = [0.3, 0.05, 0.6, 0.2, 0.11]
@@ -34,8 +37,9 @@ def adjoint(net, x, y):
 class TestGradientProfile:
     """Norms of costates and weight gradients, exact for every family."""
 
-    def test_agrees_with_the_discrete_adjoint(self, family, build):
-        net, (x, y) = build(family, TimeGrid.fixed(steps=GRID)), problem()
+    @pytest.mark.parametrize("kind", [ResNet, Fractional], ids=lambda kind: kind.__name__)
+    def test_agrees_with_the_discrete_adjoint(self, kind, build):
+        net, (x, y) = build(kind, TimeGrid.fixed(steps=GRID)), problem()
         found = analysis.profile(net, x, y)
         costates, by_weight = adjoint(net, x, y)
         torch.testing.assert_close(
@@ -54,13 +58,14 @@ class TestGradientProfile:
         start = net.lift(x).detach()
 
         def value(layer, index, shift):
-            source = torch.zeros(5, *start.shape)
+            source = torch.zeros(5, len(start), net.state_width)
             source[layer].view(-1)[index] = shift
             return mse(net.readout(net.integrate(start, source)[-1]), y).item()
 
         h = 1e-5
         for layer in (0, 2, 4):
-            entries = [(value(layer, i, h) - value(layer, i, -h)) / (2 * h) for i in range(start.numel())]
+            indices = range(len(start) * net.state_width)
+            entries = [(value(layer, i, h) - value(layer, i, -h)) / (2 * h) for i in indices]
             assert float(found.states[layer + 1]) == pytest.approx(
                 torch.tensor(entries).norm().item(), rel=1e-7
             )
@@ -69,9 +74,34 @@ class TestGradientProfile:
         net, (x, y) = scatter(build(family, rule)), problem()
         found = analysis.profile(net, x, y)
         mse(net(x), y).backward()
-        torch.testing.assert_close(
-            found.weights, net.layer_weight.grad.flatten(1).norm(dim=1), rtol=1e-12, atol=0
-        )
+        gradients = copy.deepcopy(net)  # one whose weights are the gradients, laid out layer by layer
+        gradients.layer_weight.data = net.layer_weight.grad
+        expected = torch.stack([part.norm() for part in gradients.layer_weights()])
+        torch.testing.assert_close(found.weights, expected, rtol=1e-12, atol=0)
+
+    @pytest.mark.parametrize(
+        "field", [Antisymmetric(damping=0.1), Convolution(channels=2)], ids=lambda f: f.name
+    )
+    def test_other_fields_and_a_timed_lift(self, field, build):
+        net, (x, y) = build(Fractional, "positive", field=field, timed_lift=True), problem()
+        found = analysis.profile(net, x, y)
+        weights = net.layer_weights().detach().requires_grad_()
+        net.layer_weights = lambda: weights
+        by_weight = torch.autograd.grad(mse(net(x), y), weights)[0]
+        torch.testing.assert_close(found.weights, by_weight.flatten(1).norm(dim=1), rtol=1e-12, atol=0)
+        assert (len(found.states), len(found.weights), len(found.steps)) == (5, 4, 5)
+
+    def test_weights_may_be_frozen(self, family, build):
+        net, (x, y) = build(family, "fixed"), problem()
+        expected = analysis.profile(net, x, y).weights
+        found = analysis.profile(net.requires_grad_(False), x, y).weights
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+    def test_refuses_an_ensemble(self, family, build):
+        net = build(family, "fixed")
+        net.members = 3
+        with pytest.raises(SurrogateError, match="ensemble of 3"):
+            analysis.profile(net, *problem())
 
     def test_leaves_the_net_and_its_gradients_alone(self, family, rule, build):
         net, (x, y) = build(family, rule), problem()
