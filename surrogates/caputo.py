@@ -7,11 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from surrogates.errors import SurrogateError
-
-# Below this share q of its span a step uses the binomial series, and _DEGREE terms of it are exact to float64
-# in value and derivative (the first one left out is below 64⁻¹⁰).
-_NEAR = 1 / 64
-_DEGREE = 9
+from surrogates.l1_weights import Weights
 
 
 def memory(steps: Tensor, order: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -47,20 +43,10 @@ def table(steps: Tensor, order: float | Tensor) -> tuple[Tensor, Tensor]:
     Evaluated as a_{l,j} = (τ_l/S_{j,l})^γ h(q) with the share q = τ_j/S_{j,l} ∈ (0, 1] and
     h(q) = (1 − (1−q)^{1−γ})/q: ratios only, so no power overflows and a scaling of the steps drops out.
     """
-    layers = steps.shape[-1]
     tau = steps.double()
-    gamma = order.double().unsqueeze(-1) if isinstance(order, Tensor) else order  # (..., 1)
-    # S_{j,l} summed directly for each l, from l downwards: a difference t_l − t_{j−1} of prefix sums would
-    # lose every digit of a short span that follows a long one.
-    spans = tau.unsqueeze(-2).expand(*tau.shape, layers).tril().flip(-1).cumsum(-1).flip(-1)  # (..., L, L)
-    row, column = torch.tril_indices(layers, layers, offset=-1, device=steps.device)
-    span = spans[..., row, column]  # (..., L(L−1)/2) S_{j,l}, packed over j < l
-    share = tau[..., column] / span  # q
-    rest = spans[..., row, column + 1] / span  # 1 − q, but with every digit when q is almost 1
-    values = (tau[..., row] / span) ** gamma * _shared_power(share, rest, 1 - gamma)
-    square = tau.new_zeros(*tau.shape[:-1], layers * layers)
-    a = square.index_copy(-1, row * layers + column, values).unflatten(-1, (layers, layers))
-    c = gamma_function(2 - gamma) * tau**gamma
+    gamma = order.double() if isinstance(order, Tensor) else tau.new_full((), order)
+    a = Weights()(tau, gamma)
+    c = gamma_function(2 - gamma).unsqueeze(-1) * tau ** gamma.unsqueeze(-1)
     return a.to(steps.dtype), c.to(steps.dtype)
 
 
@@ -116,22 +102,3 @@ def check_steps(steps: Tensor, order: float | Tensor) -> None:
             f"the memory of a fractional derivative needs positive, finite steps, but was given "
             f"{steps.detach().tolist()}: use a fixed, positive or simplex time grid"
         )
-
-
-def _shared_power(share: Tensor, rest: Tensor, power: float | Tensor) -> Tensor:
-    """h(q) = (1 − (1−q)^β)/q with q = share, 1 − q = rest, β = power ∈ (0, 1); from β at q=0 to 1 at q=1.
-
-    For small q the value would be safe with expm1 and log1p, but its derivative is a difference of two terms
-    of size 1/q, so there the binomial series β Σ_k (1−β)…(k−β)/(k+1)! q^k takes over, whose terms are all
-    positive. The series is harmless for any q ≤ 1; the other branch is fed q = 1 where it is not chosen, since
-    torch.where alone would multiply an infinite derivative by zero and return NaN.
-    """
-    near = share < _NEAR
-    series = torch.ones_like(share)
-    for k in range(_DEGREE, 0, -1):  # Horner; the ratio of two consecutive coefficients is (k−β)/(k+1)
-        series = 1 + (k - power) / (k + 1) * share * series
-    # log of a directly summed ratio: exact when q → 1, where log1p(−q) would only see the rounding of q. The
-    # clamp matters for float64 steps more than 300 decades apart and for nothing else.
-    logarithm = torch.where(near, 1.0, rest).clamp_min(torch.finfo(rest.dtype).tiny).log()
-    direct = -torch.expm1(power * logarithm) / torch.where(near, 1.0, share)
-    return torch.where(near, power * series, direct)

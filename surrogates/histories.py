@@ -181,9 +181,6 @@ class Exponential(History):
 
 def _subtract(rows: Tensor, first: int, end: int, block: Tensor, source: int, fresh: bool = False) -> None:
     """rows[first:end] −= block · rows[source:…], member by member; ``fresh`` rows held nothing before."""
-    if not fresh and block.shape[-2:] == (1, 1):  # half of all products, and faster without a matrix
-        rows[first].addcmul_(rows[source], block[:, 0], value=-1)
-        return
     rows[first:end].transpose(0, 1).baddbmm_(
         block,
         rows[source : source + block.shape[-1]].transpose(0, 1),

@@ -12,8 +12,8 @@ source added to d_l), r_0 the derivative in y_0, and
     ∂J/∂K_l = c_l p_l y_{l−1}ᵀ,   ∂J/∂b_l = c_l p_l,   ∂J/∂c_l = ⟨q_l, σ(z_l)⟩,   ∂J/∂a_{l,j} = −⟨q_l, d_j⟩.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import override
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from torch import Tensor
 from surrogates import engine
 from surrogates.activations import Activation
 from surrogates.fields import Field
+from surrogates.handwritten import Handwritten
 from surrogates.histories import History
 
 
@@ -50,27 +51,33 @@ class Layers:
 
 def last(layers: Layers, start: Tensor) -> Tensor:
     """Return y_L (S, n, width) from y_0 = ``start`` (S, n, width), differentiable in everything."""
-    return _run(layers, start, everything=False)
+    return _Sweeps(layers, everything=False)(start, *layers.tensors)
 
 
 def states(layers: Layers, start: Tensor) -> Tensor:
     """Return y_0 … y_L, (L+1, S, n, width), differentiable in everything; ``segment`` does not apply."""
-    return _run(layers, start, everything=True)
+    return _Sweeps(layers, everything=True)(start, *layers.tensors)
 
 
-def transformed() -> bool:
-    """Whether a transform of ``torch.func`` or a tracer looks on, which must see plain operations alone."""
-    return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
+class _Sweeps(Handwritten):
+    """Both sweeps as one operation on start, weights, biases, gains and tables."""
 
+    def __init__(self, layers: Layers, everything: bool):
+        self.layers, self.everything = layers, everything
 
-def _run(layers, start, everything):
-    inputs = (start, *layers.tensors)
-    if transformed():
-        return _plainly(layers, everything, *inputs)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
-        return _Sweep.apply(layers, everything, *inputs)
-    with torch.no_grad():
-        return _forward(layers, start, everything, keep=False)[0]
+    @override
+    def plain(self, *inputs):
+        return _plainly(self.layers, self.everything, *inputs)
+
+    @override
+    def forward(self, *inputs, keep):
+        result, *kept = _forward(self.layers, inputs[0], self.everything, keep)
+        return result, tuple(kept)
+
+    @override
+    def backward(self, inputs, kept, result, needs):
+        found = _backward(self.layers, *kept, result, self.everything, needs[3], any(needs[4:]))
+        return found + (None,) * (len(needs) - len(found))
 
 
 def _plainly(layers, everything, start, weights, biases, gains, *tables):
@@ -138,14 +145,13 @@ def _rebuild(layers, mark, first, end, d, states, kept):
             torch.add(y, d[layer], out=states[layer - first + 1])
 
 
-def _backward(layers, states, kept, d, result, everything, needed: Callable[[int], bool]):
+def _backward(layers, states, kept, d, result, everything, by_gains: bool, by_tables: bool):
     """The adjoint sweep: from ``result``, ∂J/∂y_L or that of all states, to the derivatives in all inputs."""
     depth, history, field, activation = len(layers.gains), layers.history, layers.field, layers.activation
     r = (result[-1] if everything else result).clone(memory_format=torch.contiguous_format)
-    gains = layers.gains[..., None, None]
     scaled = layers.weights * layers.gains.reshape(layers.gains.shape + (1,) * (layers.weights.ndim - 2))
     by_weight, by_bias = torch.empty_like(layers.weights), torch.empty_like(layers.biases)
-    by_gain = torch.empty_like(gains) if needed(3) else None
+    by_gain = layers.gains.new_empty(layers.gains.shape) if by_gains else None
     q = torch.empty_like(d) if history else None
     rows, increments = (q.flatten(2), d.flatten(2)) if history else (None, None)
     segment = depth if len(kept) == depth else layers.segment
@@ -154,6 +160,7 @@ def _backward(layers, states, kept, d, result, everything, needed: Callable[[int
         states, kept = r.new_empty(segment + 1, *r.shape), r.new_empty(segment, *r.shape)
     y_, z_, q_ = states.unbind(0), kept.unbind(0), None if q is None else q.unbind(0)
     scaled, by_weight_, by_bias_ = scaled.unbind(0), by_weight.unbind(0), by_bias.unbind(0)
+    by_gain_ = None if by_gain is None else by_gain.unbind(0)
     for layer in reversed(range(depth)):
         first = layer - layer % segment
         if segment < depth and (layer == depth - 1 or layer == first + segment - 1):
@@ -166,10 +173,8 @@ def _backward(layers, states, kept, d, result, everything, needed: Callable[[int
         else:
             costate = q_[layer].add_(r)
         if by_gain is not None:
-            members = len(costate)
-            torch.bmm(
-                costate.view(members, 1, -1), activation.value(z).view(members, -1, 1), out=by_gain[layer]
-            )
+            value = activation.value(z)
+            torch.linalg.vecdot(costate.flatten(1), value.flatten(1), out=by_gain_[layer])
         p = activation.pull(z, costate)
         field.gradients(p, y, by_weight_[layer], by_bias_[layer])
         field.pull(p, scaled[layer], r)
@@ -177,41 +182,7 @@ def _backward(layers, states, kept, d, result, everything, needed: Callable[[int
             r.add_(result[layer])
         if history:
             history.gather(layer, rows, increments)
-    tables = history.gradients(rows, increments) if history and needed(4) else ()
+    tables = history.gradients(rows, increments) if by_tables else ()
     for gradient in (by_weight, by_bias):
         gradient.mul_(layers.gains.reshape(layers.gains.shape + (1,) * (gradient.ndim - 2)))
-    return r, by_weight, by_bias, None if by_gain is None else by_gain[..., 0, 0], *tables
-
-
-class _Sweep(torch.autograd.Function):
-    """Both sweeps as one operation; a second derivative goes through the plain operations instead."""
-
-    @staticmethod
-    def forward(ctx, layers, everything, start, *tensors):
-        result, states, kept, d = _forward(layers, start, everything, keep=True)
-        ctx.layers, ctx.everything, ctx.inputs = layers, everything, 1 + len(tensors)
-        ctx.save_for_backward(start, *tensors, states, kept, d)
-        return result
-
-    @staticmethod
-    def backward(ctx, result):
-        inputs, (states, kept, d) = ctx.saved_tensors[: ctx.inputs], ctx.saved_tensors[ctx.inputs :]
-        needs = ctx.needs_input_grad[2:]
-        if torch.is_grad_enabled():  # create_graph: the derivative will be differentiated
-            wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
-            value = _plainly(ctx.layers, ctx.everything, *inputs)
-            found = iter(
-                torch.autograd.grad(value, wanted, result, create_graph=True, materialize_grads=True)
-            )
-            return None, None, *(next(found) if need else None for need in needs)
-        found = _backward(
-            ctx.layers,
-            states,
-            kept,
-            d,
-            result,
-            ctx.everything,
-            lambda n: n < len(needs) and any(needs[n:]) if n == 4 else needs[n],
-        )
-        found += (None,) * (len(needs) - len(found))
-        return None, None, *(part if need else None for part, need in zip(found, needs, strict=True))
+    return r, by_weight, by_bias, by_gain, *tables

@@ -6,9 +6,10 @@ from typing import override
 import torch
 from torch import Tensor
 
-from surrogates import caputo, exponentials, sweeps
+from surrogates import caputo, exponentials
 from surrogates.exponentials import check_tolerance
 from surrogates.fields import Field
+from surrogates.handwritten import transformed
 from surrogates.histories import Exponential
 from surrogates.nets.recursive import RecursiveNet
 from surrogates.order import Order
@@ -86,7 +87,7 @@ class Fractional(RecursiveNet):
 
     @property
     def _approximate(self) -> bool:
-        return self.exponentials is not None and not sweeps.transformed()
+        return self.exponentials is not None and not transformed()
 
     def _order(self) -> float | Tensor:
         return self.order() if isinstance(self.order, Order) else self.order

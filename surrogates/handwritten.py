@@ -1,0 +1,65 @@
+"""Derivatives written by hand, beside a plain twin for those who must see through: torch.func, tracers, ∂²."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def transformed() -> bool:
+    """Whether a transform of ``torch.func`` or a tracer looks on, which must see plain operations alone."""
+    return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
+
+
+class Handwritten(ABC):
+    """A function of tensors in two forms that agree; calling it picks the one that fits.
+
+    ``plain`` consists of operations that autograd knows. ``forward`` and ``backward`` are the same and its
+    transposed derivative without a graph: few operations, in place, keeping only what the way back needs. The plain
+    form serves transforms of torch.func, torch.compile and torch.export, and derivatives of derivatives.
+    """
+
+    @abstractmethod
+    def plain(self, *inputs: Tensor) -> Tensor:
+        """Return the result."""
+
+    @abstractmethod
+    def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        """Return the result and, if ``keep``, the tensors for the way back; the inputs are kept anyway."""
+
+    @abstractmethod
+    def backward(
+        self, inputs: Sequence[Tensor], kept: Sequence[Tensor | None], result: Tensor, needs: Sequence[bool]
+    ) -> tuple[Tensor | None, ...]:
+        """Return the derivatives in the inputs from that in the ``result``; None where not needed."""
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Return the result, differentiable in all inputs."""
+        if transformed():
+            return self.plain(*inputs)
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
+            return _Operation.apply(self, *inputs)
+        with torch.no_grad():
+            return self.forward(*inputs, keep=False)[0]
+
+
+class _Operation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, function, *inputs):
+        result, kept = function.forward(*inputs, keep=True)
+        ctx.function, ctx.inputs = function, len(inputs)
+        ctx.save_for_backward(*inputs, *kept)
+        return result
+
+    @staticmethod
+    def backward(ctx, result):
+        inputs, kept = ctx.saved_tensors[: ctx.inputs], ctx.saved_tensors[ctx.inputs :]
+        needs = ctx.needs_input_grad[1:]
+        if not torch.is_grad_enabled():
+            return None, *ctx.function.backward(inputs, kept, result, needs)
+        # create_graph: the derivative will be differentiated
+        wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
+        value = ctx.function.plain(*inputs)
+        found = iter(torch.autograd.grad(value, wanted, result, create_graph=True, materialize_grads=True))
+        return None, *(next(found) if need else None for need in needs)
