@@ -28,11 +28,12 @@ class TestFit:
     """Training lowers the loss, records what it did, and leaves the best weights behind."""
 
     def test_learns(self, family, rule, build):
-        net = build(family, rule, width=12)
-        before = mse(net(VALID[0]), VALID[1]).item()
-        result = fit(net, data(200, 5), VALID, replace(SETTINGS, epochs=25, batch=20))
-        assert result.best_loss < 0.5 * before
-        assert mse(net(VALID[0]), VALID[1]).item() == result.best_loss
+        """On as many samples to validate as to train: few would measure which of them are extreme."""
+        net, valid = build(family, rule, width=12), data(200, 6)
+        before = mse(net(valid[0]), valid[1]).item()
+        result = fit(net, data(200, 5), valid, replace(SETTINGS, epochs=25, batch=20))
+        assert result.best_loss < 0.3 * before
+        assert mse(net(valid[0]), valid[1]).item() == result.best_loss
 
     def test_learned_steps_move_and_fixed_ones_do_not(self, family, rule, build):
         result = fit(build(family, rule), TRAIN, VALID, SETTINGS)
