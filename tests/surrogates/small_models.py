@@ -11,13 +11,13 @@ SOURCES, RECEIVERS, FEATURES = 2, 3, 12  # 6 complex observations, 12 real featu
 
 NETS = {
     f"{family.__name__}-{rule}": lambda draw, family=family, rule=rule: family(
-        FEATURES, 2, 8, RULES[rule](5, 1.3), generator=draw
+        FEATURES, 2, 8, RULES[rule](3, 1.3), generator=draw
     )
     for family in FAMILIES
     for rule, make in RULES.items()
     if make(2, 1.0).always_positive or not family.positive_steps_only
 } | {
-    "FeedForward": lambda draw: FeedForward(FEATURES, 2, width=8, layers=3, generator=draw),
+    "FeedForward": lambda draw: FeedForward(FEATURES, 2, width=8, layers=1, generator=draw),
     "Convolutional": lambda draw: Convolutional(2 * SOURCES, RECEIVERS, 2, width=8, layers=2, generator=draw),
     "Recurrent": lambda draw: Recurrent(SOURCES, 2 * RECEIVERS, 2, width=8, layers=2, generator=draw),
 }
