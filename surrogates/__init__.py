@@ -12,6 +12,7 @@ from surrogates.errors import SurrogateError
 
 if TYPE_CHECKING:
     from surrogates import (
+        adjoint,
         analysis,
         architecture,
         baselines,
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     )
     from surrogates.baselines import BASELINES, Convolutional, FeedForward, Recurrent
     from surrogates.model import Model
-    from surrogates.nets import FAMILIES, Fractional, LayeredNet, ResNet
+    from surrogates.nets import (
+        FAMILIES,
+        AdditiveDenseNet,
+        ConcatenatingDenseNet,
+        Fractional,
+        LayeredNet,
+        ResNet,
+    )
     from surrogates.order import Order
     from surrogates.time_grid import RULES, TimeGrid
 
@@ -33,6 +41,8 @@ __all__ = [
     "BASELINES",
     "FAMILIES",
     "RULES",
+    "AdditiveDenseNet",
+    "ConcatenatingDenseNet",
     "Convolutional",
     "FeedForward",
     "Fractional",
@@ -43,6 +53,7 @@ __all__ = [
     "ResNet",
     "SurrogateError",
     "TimeGrid",
+    "adjoint",
     "analysis",
     "architecture",
     "baselines",
@@ -56,7 +67,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "AdditiveDenseNet": "nets",
     "BASELINES": "baselines",
+    "ConcatenatingDenseNet": "nets",
     "Convolutional": "baselines",
     "FAMILIES": "nets",
     "FeedForward": "baselines",

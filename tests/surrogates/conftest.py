@@ -4,6 +4,11 @@ import pytest
 import torch
 
 from surrogates import FAMILIES, RULES, TimeGrid
+from surrogates.activations import ACTIVATIONS
+
+pytest.register_assert_rewrite("module_contract", "family_contract", "recursive_contract")
+
+from module_contract import admitted  # noqa: E402  (after its assertions were asked to explain themselves)
 
 
 @pytest.fixture(autouse=True)
@@ -19,26 +24,32 @@ def double_precision():
 
 def combinations(learned_only=False):
     """Every family with every time rule that it admits; by name, since nets are built inside the tests."""
-    found = []
-    for family in FAMILIES:
-        for rule, make in RULES.items():
-            grid = make(2, 1.0)
-            if (grid.always_positive or not family.positive_steps_only) and (
-                grid.learned or not learned_only
-            ):
-                found.append(pytest.param(family, rule, id=f"{family.__name__}-{rule}"))
-    return found
+    return [
+        pytest.param(family, rule, id=f"{family.__name__}-{rule}")
+        for family in FAMILIES
+        for rule in admitted(family, learned_only)
+    ]
 
 
 def pytest_generate_tests(metafunc):
-    """Give every admitted ``family`` and ``rule`` (or ``learned_rule``) to the tests that ask for them."""
-    if {"family", "rule"} <= set(metafunc.fixturenames):
-        metafunc.parametrize(("family", "rule"), combinations())
-    elif {"family", "learned_rule"} <= set(metafunc.fixturenames):
-        metafunc.parametrize(("family", "learned_rule"), combinations(learned_only=True))
-    elif "family" in metafunc.fixturenames:
-        metafunc.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
-    elif "rule" in metafunc.fixturenames:
+    """Give every admitted ``family`` and ``rule`` (or ``learned_rule``) to the tests that ask for them.
+
+    Inside a contract the class names the family, and ``activation`` runs over all.
+    """
+    asked, own = set(metafunc.fixturenames), getattr(metafunc.cls, "family", None)
+    if "family" in asked:
+        for name in ("rule", "learned_rule"):
+            if name in asked:
+                metafunc.parametrize(("family", name), combinations(learned_only=name == "learned_rule"))
+                break
+        else:
+            metafunc.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+    elif own is not None:
+        for name in {"rule", "learned_rule"} & asked:
+            metafunc.parametrize(name, admitted(own, learned_only=name == "learned_rule"))
+        if "activation" in asked:
+            metafunc.parametrize("activation", ACTIVATIONS.values(), ids=list(ACTIVATIONS))
+    elif "rule" in asked:
         metafunc.parametrize("rule", RULES)
 
 
