@@ -9,7 +9,17 @@ from small_models import NETS
 from small_training import same
 from torch import nn
 
-from surrogates import FeedForward, Fractional, ResNet, SurrogateError, TimeGrid, architecture
+from surrogates import (
+    FeedForward,
+    Fractional,
+    Order,
+    ResNet,
+    SurrogateError,
+    TimeGrid,
+    activations,
+    architecture,
+    fields,
+)
 
 X = torch.randn(7, small_models.FEATURES, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
 
@@ -65,6 +75,30 @@ class TestArguments:
         net = Fractional(small_models.FEATURES, 2, 4, grid, order=0.3)
         again = returned(net)
         assert again.time().tolist() == grid().tolist()
+        assert torch.equal(again(X), net(X))
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"order": Order.learned(0.4)},
+            {"order": Order.fixed(0.3)},
+            {"activation": activations.SmoothedReLU(0.2)},
+            {"activation": nn.functional.gelu},
+            {"field": fields.Antisymmetric(damping=0.1)},
+            {"field": fields.Convolution(channels=2, kernel=5)},
+            {"timed_lift": True},
+            {"segment": 2},
+            {"exponentials": 1e-6},
+        ],
+        ids=["learned order", "order", "smoothed", "gelu", "skew", "convolution", "lift", "segment", "sums"],
+    )
+    def test_options_of_a_family(self, options):
+        net = Fractional(small_models.FEATURES, 2, 4, TimeGrid.simplex(6), **options)
+        with torch.no_grad():
+            for value in net.parameters():
+                value += 0.01
+        again = returned(net)
+        assert repr(again) == repr(net)
         assert torch.equal(again(X), net(X))
 
     @pytest.mark.parametrize("name", architecture.FUNCTIONS)
