@@ -142,8 +142,8 @@ class _March(Handwritten):
             q = self.activation.pull(z, p)
             torch.bmm(q, state.mT, out=by_weight[:, pairs].flatten(1, 2))
             torch.sum(q, -1, out=by_bias[:, pairs].flatten(1, 2))
-            by_weight[:, pairs] *= step.unsqueeze(-1)
-            by_bias[:, pairs] *= step
+            by_weight[:, pairs].mul_(step.unsqueeze(-1))
+            by_bias[:, pairs].mul_(step)
             through = torch.bmm(weight[:, pairs].flatten(1, 2).mT, q)
             if layer:
                 costates[:, (layer - 1) * width : layer * width].addcmul_(through, step)

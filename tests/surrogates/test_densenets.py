@@ -113,6 +113,13 @@ class TestBoth:
         found = ensemble.stack(nets)(x)
         torch.testing.assert_close(found, torch.stack([net(x) for net in nets]), **EXACT)
 
+    def test_a_source_reaches_each_member_of_an_ensemble(self, kind, build, scatter):
+        nets = [scatter(build(kind, "positive", seed=seed), seed=seed) for seed in range(2)]
+        stacked, x = ensemble.stack(nets), inputs()
+        source = torch.randn(5, 2, 6, stacked.state_width, generator=torch.Generator().manual_seed(8))
+        alone = [net.integrate(net.lift(x), source[:, i]) for i, net in enumerate(nets)]
+        torch.testing.assert_close(stacked.integrate(stacked.lift(x), source), torch.stack(alone, 1), **EXACT)
+
     def test_given_steps_are_those_of_the_scheme(self, kind, build):
         net, x = build(kind, TimeGrid.fixed(steps=[0.1, 0.7])), inputs()
         assert net.steps().tolist() == pytest.approx([0.1, 0.7])

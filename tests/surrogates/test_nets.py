@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 import torch
 from family_contract import FamilyContract, padded
-from module_contract import EXACT, inputs
+from module_contract import EXACT, admitted, inputs
 from recursive_contract import RecursiveContract
 from torch import nn
 
@@ -103,19 +103,23 @@ class TestLimits:
             field = torch.tanh(y[n] @ net.layer_weight[n].T + net.layer_bias[n])
             torch.testing.assert_close(y[n + 1], y[n] + step * field, rtol=1e-14, atol=1e-15)
 
-    def test_order_one_is_the_residual_net(self, build):
-        grid, x = TimeGrid.fixed(steps=[0.1, 0.7, 0.05, 0.3]), inputs()
-        residual = build(ResNet, grid).states(x)
-        for distance in (1e-3, 1e-6, 1e-9):
-            near = build(Fractional, grid, order=1 - distance).states(x)
-            assert (near - residual).abs().max() < 5 * distance
+    @pytest.mark.parametrize("positive_rule", admitted(Fractional))
+    def test_order_one_is_the_residual_net(self, positive_rule, build, scatter):
+        x, distances = inputs(), (1e-3, 1e-6, 1e-9)
+        residual, *nets = (
+            scatter(build(family, positive_rule, **options), size=1.0)
+            for family, options in [(ResNet, {})] + [(Fractional, {"order": 1 - d}) for d in distances]
+        )
+        for net, distance in zip(nets, distances, strict=True):
+            assert 0 < (net.states(x) - residual.states(x)).abs().max() < 20 * distance
 
-    def test_order_zero_adds_each_field_to_the_first_state(self, build):
-        grid, x = TimeGrid.fixed(steps=[0.1, 0.7, 0.05, 0.3]), inputs()
+    @pytest.mark.parametrize("positive_rule", admitted(Fractional))
+    def test_order_zero_adds_each_field_to_the_first_state(self, positive_rule, build, scatter):
+        x = inputs()
         for distance in (1e-3, 1e-6, 1e-9):
-            net = build(Fractional, grid, order=distance)
+            net = scatter(build(Fractional, positive_rule, order=distance), size=1.0)
             y = net.states(x)
-            for n in range(4):
+            for n in range(5):
                 field = torch.tanh(y[n] @ net.layer_weight[n].T + net.layer_bias[n])
                 assert (y[n + 1] - y[0] - field).abs().max() < 20 * distance
 
