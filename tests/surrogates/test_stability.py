@@ -1,6 +1,8 @@
 """Noise gains, worst cases and bounds: measured ≤ bound over all families and rules, and equal where it must be."""
 
 import math
+from dataclasses import dataclass
+from typing import override
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from surrogates import (
     TimeGrid,
     analysis,
 )
-from surrogates.activations import ACTIVATIONS
+from surrogates.activations import ACTIVATIONS, Activation
 from surrogates.analysis import Exact, Lanczos
 from surrogates.fields import Antisymmetric, Convolution
 
@@ -141,9 +143,11 @@ class TestBoundsAreAttained:
         torch.testing.assert_close(largest, analysis.bounds(net).upper, rtol=1e-13, atol=0)
         assert (smallest >= 1 - 1e-14).all()
 
-    def test_lipschitz_bound(self, build):
+    @pytest.mark.parametrize("timed", [False, True])
+    def test_lipschitz_bound(self, build, timed):
         """Of the whole net: linear at 0, where a pair of small inputs along the top singular vector shows it."""
-        net, _ = diagonal(build(ResNet, TimeGrid.fixed(steps=GRID), inputs=3, outputs=4), 0.8)
+        grid = TimeGrid.fixed(steps=GRID)
+        net, _ = diagonal(build(ResNet, grid, inputs=3, outputs=4, timed_lift=timed), 0.8)
         with torch.no_grad():
             net.readout_weight.copy_(3 * torch.eye(4))
         _, _, v = torch.linalg.svd(net.lift_weight.detach())
@@ -152,8 +156,41 @@ class TestBoundsAreAttained:
         assert found.ratio.item() == pytest.approx(found.bound.item(), rel=1e-8)
 
 
+@dataclass(frozen=True)
+class Steep(Activation):
+    """σ(z) = 3 tanh z."""
+
+    name = "steep"
+    slope_bound = 3.0
+
+    @override
+    def __call__(self, z):
+        return 3 * torch.tanh(z)
+
+    @override
+    def pull(self, kept, q):
+        return 3 * q / torch.cosh(kept).square()
+
+
 class TestConstants:
     """What the bounds are made of."""
+
+    def test_the_largest_slope_enters(self, family, build):
+        """The derivative at 0 is 3, in lift and layers; bounds with 1 instead would be far too small."""
+        net, x = build(family, TimeGrid.fixed(steps=[0.4]), activation=Steep()), torch.zeros(2, 3)
+        with torch.no_grad():
+            net.lift_bias.zero_()
+            net.layer_bias.zero_()
+            if net.layer_weight.shape[-2:] == (4, 4):
+                net.layer_weight.copy_(torch.eye(4).expand_as(net.layer_weight))
+        largest, _ = extremes(net, x)
+        found = analysis.bounds(net)
+        torch.testing.assert_close(largest, found.upper, rtol=1e-13, atol=0)
+        net.layer_weight.data.zero_()
+        with torch.no_grad():
+            net.readout_weight.copy_(torch.eye(2, net.state_width))
+            net.lift_weight.copy_(torch.eye(4, 3))
+        assert analysis.lipschitz_bound(net).item() == pytest.approx(3, rel=1e-13)
 
     @pytest.mark.parametrize("kind", [ResNet, Fractional], ids=lambda kind: kind.__name__)
     @pytest.mark.parametrize("field", [Antisymmetric(0.1), Convolution(2)], ids=lambda field: field.name)
@@ -241,6 +278,15 @@ class TestNoiseGain:
         gain = e[..., :2].norm(dim=-1) / e.norm(dim=-1)
         torch.testing.assert_close(found.mean, gain.mean().expand(2), rtol=1e-5, atol=0)
         torch.testing.assert_close(found.largest, gain.max().expand(2), rtol=1e-5, atol=0)
+
+    def test_levels_are_relative_to_the_size_of_the_data(self, family, build):
+        net, x = build(family, "fixed"), 5 + inputs()
+        found = analysis.noise_gain(net, x, [0.3], noise(), draws=1)
+        e = 0.3 * x.square().mean().sqrt() * torch.randn(6, 3, generator=noise())
+        gain = (net(x + e) - net(x)).norm(dim=1) / e.norm(dim=1)
+        assert found.levels.tolist() == [0.3]
+        assert found.mean.item() == pytest.approx(gain.mean().item(), rel=1e-12)
+        assert found.largest.item() == pytest.approx(gain.max().item(), rel=1e-12)
 
     def test_a_bounded_net_has_no_gain_for_huge_noise(self, family, build):
         found = analysis.noise_gain(build(family, "fixed"), inputs(), [0.01, 1e6], noise())
