@@ -6,7 +6,7 @@ import platform
 
 from data import provenance
 
-PACKAGES = ("maxwell-inverse", "dolfinx-solver-complex", "numpy", "scipy", "numba", "ngsolve")
+PACKAGES = ("maxwell-inverse", "dolfinx-solver-complex", "numpy", "scipy", "numba", "torch", "ngsolve")
 
 
 def environment() -> dict:

@@ -72,9 +72,7 @@ class PairwiseLoop(nn.Module):
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    made = nn.Linear(
-        weight.shape[1], weight.shape[0], device="meta"
-    )  # nothing is drawn only to be overwritten
+    made = nn.Linear(weight.shape[1], weight.shape[0])
     made.weight = nn.Parameter(weight.detach().clone())
     made.bias = nn.Parameter(bias.detach().clone())
     return made

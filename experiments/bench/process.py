@@ -8,12 +8,18 @@ from concurrent.futures import ProcessPoolExecutor
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def alone(function, *arguments):
-    """function(*arguments), picklable, in a new process whose numeric libraries have one thread."""
+def alone(function, *arguments, preload: tuple[str, ...] = ()):
+    """function(*arguments), picklable, in a new process whose numeric libraries have one thread.
+
+    ``preload`` names modules that take long to import: a server imports those of the first call once, does nothing
+    else, and each new process is a copy of it.
+    """
     kept = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))  # read when the new process loads its libraries
     try:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver" if preload else "spawn")
+        if preload:
+            context.set_forkserver_preload(list(preload))
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             return pool.submit(function, *arguments).result()
     finally:

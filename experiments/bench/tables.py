@@ -18,7 +18,7 @@ def show(result: dict) -> None:
             draw(console, result[part])
 
 
-def _table(title, *columns, text=1):
+def titled(title, *columns, text=1):
     """A table whose first `text` columns are words and the others numbers."""
     table = Table(title=title, title_justify="left")
     for k, column in enumerate(columns):
@@ -37,7 +37,7 @@ def _percent(value):
 
 def _convergence(console, found):
     contrasts = [f"error, contrast {q:g}" for q in found["contrasts"]]
-    table = _table(
+    table = titled(
         "Scattered data of one ball (R = 0.12 m) under refinement",
         "elements",
         "cells",
@@ -74,7 +74,7 @@ def _convergence(console, found):
 
 
 def _judged(console, found):
-    table = _table(
+    table = titled(
         f"Discretisation error of the recipes over {found['centres']} place(s) of the ball: largest (mean)",
         "recipe and split",
         "elements",
@@ -112,7 +112,7 @@ def _first(rows, family):
 
 
 def _codes(console, found):
-    table = _table(
+    table = titled(
         "One sample, 32 sources: assembled, factorised and solved by two codes",
         "code",
         "dofs",
@@ -132,7 +132,7 @@ def _codes(console, found):
 
 
 def _speed(console, found):
-    table = _table(
+    table = titled(
         "Refactorising for every sample against the fast path, taking turns: 32 sources, default prior",
         "unknown, elements, method",
         "dofs",
@@ -145,7 +145,7 @@ def _speed(console, found):
         "data agree",
         "J agrees",
     )
-    cost = _table(
+    cost = titled(
         "What the fast path takes beforehand, and what it holds",
         "unknown, elements",
         "setup s",

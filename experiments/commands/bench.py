@@ -2,8 +2,10 @@
 
 forward   scattered data against NGSolve and under refinement; refactorising for every sample against the exact
           fast paths, side by side in one run: seconds, ratio, agreement, memory
+networks  forward and backward pass of every network family against depth, beside a loop over pairs of layers;
+          what the machine allows; ensembles: seconds, memory, growth exponents
 
-`maxinv bench forward --help` explains it.  Every measurement runs alone in a process with one thread.
+`maxinv bench forward --help` explains one.  Every measurement runs alone in a process with one thread.
 """
 
 import argparse
@@ -21,47 +23,75 @@ The default takes some minutes; --quick is a check that everything runs, on mesh
 """
 
 
+NETWORKS = """Networks as time discretisations: what a training step costs.
+
+depth      forward and backward pass and its peak memory against depth, each family, learned steps; beside them
+           the fractional net as public codes write it, a Python loop over pairs of layers; growth exponents
+bounds     rates of matrix products, memory and tanh on this machine, the time that a net's counts of flops and
+           bytes need at these rates, and how far the nets are from it
+ensemble   an update of 16 nets side by side over that of one, and throughput against one by one
+
+The default takes some minutes; --quick is a check that everything runs, on nets too small to mean anything.
+"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the benchmarks and the options of each."""
     kinds = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    forward = kinds.add_parser(
-        "forward",
-        description=FORWARD,
-        epilog=f"example:\n  {EXAMPLE}",
+    _add(kinds, "forward", FORWARD, ("convergence", "codes", "speed"), "tiny meshes", "more and finer")
+    networks = _add(
+        kinds, "networks", NETWORKS, ("depth", "bounds", "ensemble"), "tiny nets", "deeper, more turns"
+    )
+    networks.add_argument(
+        "--precision", choices=["float32", "float64"], default="float32", help="of all numbers (float32)"
+    )
+
+
+def _add(kinds, name, description, parts, quick, study):
+    parser = kinds.add_parser(
+        name,
+        description=description,
+        epilog=f"example:\n  maxinv bench {name} --quick --out out/bench.json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    amount = forward.add_mutually_exclusive_group()
-    amount.add_argument("--quick", action="store_const", const="quick", dest="plan", help="tiny meshes")
-    amount.add_argument("--study", action="store_const", const="study", dest="plan", help="more and finer")
-    forward.add_argument(
-        "--part",
-        action="append",
-        choices=["convergence", "codes", "speed"],
-        help="do this part only; may be repeated",
-    )
-    forward.add_argument(
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quick", action="store_const", const="quick", dest="plan", help=quick)
+    amount.add_argument("--study", action="store_const", const="study", dest="plan", help=study)
+    parser.add_argument("--part", action="append", choices=parts, help="do this part only; may be repeated")
+    parser.add_argument(
         "--out",
         metavar="FILE",
         help="write everything measured there, as JSON, part by part; a run that was stopped is taken up",
     )
+    return parser
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print tables, write the file."""
     import sys
+    from dataclasses import replace
     from pathlib import Path
 
-    from experiments.bench import environment, forward, tables, unfinished
+    from experiments.bench import environment, unfinished
 
-    plan, parts = forward.PLANS[options.plan or "default"], options.part or list(forward.PARTS)
+    if options.benchmark == "forward":
+        from experiments.bench import forward as bench
+        from experiments.bench import tables
+    else:
+        from experiments.bench import network_tables as tables
+        from experiments.bench import networks as bench
+
+    plan, parts = bench.PLANS[options.plan or "default"], options.part or list(bench.PARTS)
+    if options.benchmark == "networks":
+        plan = replace(plan, size=replace(plan.size, precision=options.precision))
     out = Path(options.out) if options.out else None
 
     def watch(line):
         print(f"... {line}", file=sys.stderr, flush=True)
 
     result = unfinished.take_up(out, {"environment": environment(), "plan": repr(plan), "parts": parts})
-    forward.run(plan, parts, watch, result, lambda found: unfinished.save(out, found))
+    bench.run(plan, parts, watch, result, lambda found: unfinished.save(out, found))
     tables.show(result)
     if out:
         unfinished.end(out, result)
