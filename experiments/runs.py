@@ -23,13 +23,26 @@ from data.transforms import Compression, Standardise, soften
 from experiments.errors import StudyError
 from experiments.files import read_json, validated, write_json
 from experiments.specs import RunSpec
-from surrogates import analysis, architecture, training
+from surrogates import analysis, architecture, fields, training
+from surrogates.activations import ACTIVATIONS
 
 FAMILIES: dict[str, Callable[..., surrogates.LayeredNet]] = {
-    "resnet": lambda spec, **sizes: surrogates.ResNet(**sizes),
-    "fractional": lambda spec, **sizes: surrogates.Fractional(order=spec.order, **sizes),
+    "resnet": lambda spec, **common: surrogates.ResNet(field=_field(spec), **common),
+    "fractional": lambda spec, **common: surrogates.Fractional(
+        order=surrogates.Order.learned(spec.order) if spec.learn_order else spec.order,
+        field=_field(spec),
+        **common,
+    ),
+    "dense-additive": lambda spec, **common: surrogates.AdditiveDenseNet(**common),
+    "dense-concatenating": lambda spec, **common: surrogates.ConcatenatingDenseNet(
+        growth=spec.growth, **common
+    ),
 }
 """How a specification's family name becomes a network."""
+
+
+def _field(spec: RunSpec) -> fields.Field:
+    return fields.Antisymmetric(spec.damping) if spec.field == "antisymmetric" else fields.Dense()
 
 
 def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet:
@@ -40,6 +53,7 @@ def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet:
         outputs=outputs,
         width=spec.width,
         time=surrogates.RULES[spec.time](spec.layers, spec.horizon),
+        activation=ACTIVATIONS[spec.activation],
         generator=torch.Generator().manual_seed(spec.seed),
     )
 
@@ -226,10 +240,11 @@ def refuse_another(out: Path, spec: RunSpec, digest: str) -> None:
     if not (out / "run.json").exists():
         return
     record = _record(out)
+    there = validated(RunSpec, record["spec"], f"{out / 'run.json'}: spec").model_dump()
     for name, value in spec.model_dump().items():
-        if record["spec"].get(name) != value:
+        if there[name] != value:
             raise StudyError(
-                f"{out}: holds a finished run with {name} = {record['spec'].get(name)!r}, and {value!r} was "
+                f"{out}: holds a finished run with {name} = {there[name]!r}, and {value!r} was "
                 "asked for; give another folder, or remove this one."
             )
     if record["dataset"] != digest:

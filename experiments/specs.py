@@ -13,7 +13,9 @@ class RunSpec(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    family: Literal["resnet", "fractional"] = pydantic.Field("resnet", description="family of the network")
+    family: Literal["resnet", "fractional", "dense-additive", "dense-concatenating"] = pydantic.Field(
+        "resnet", description="family of the network"
+    )
     time: Literal["fixed", "free", "positive", "simplex", "simplex-horizon"] = pydantic.Field(
         "fixed", description="time steps: fixed, or learned under one of the other rules"
     )
@@ -21,6 +23,15 @@ class RunSpec(pydantic.BaseModel):
     width: Count = pydantic.Field(64, description="width of the layers")
     horizon: Positive = pydantic.Field(4.0, description="sum of the steps at the start")
     order: float = pydantic.Field(0.5, gt=0, lt=1, description="order of the fractional derivative")
+    learn_order: bool = pydantic.Field(False, description="train the order, too, from that value on")
+    growth: Count = pydantic.Field(8, description="entries that a layer of dense-concatenating adds")
+    activation: Literal["tanh", "relu", "smoothed-relu", "softplus", "sin"] = pydantic.Field(
+        "tanh", description="activation of lift and layers"
+    )
+    field: Literal["dense", "antisymmetric"] = pydantic.Field(
+        "dense", description="matrices of the layers of resnet and fractional"
+    )
+    damping: float = pydantic.Field(0.0, ge=0, description="damping of an antisymmetric field")
     components: Count = pydantic.Field(12, description="principal components of the data that enter")
     amplitude: Literal["asinh", "linear"] = pydantic.Field(
         "asinh", description="size of a sample's features: softened (see data.transforms.soften) or as it is"
@@ -34,6 +45,24 @@ class RunSpec(pydantic.BaseModel):
     seed: int = pydantic.Field(
         0, ge=0, lt=2**63, description="of the weights and of the order of the samples"
     )
+
+    @pydantic.model_validator(mode="after")
+    def _options_have_an_effect(self):
+        owners = {
+            "learn_order": ("fractional",),
+            "growth": ("dense-concatenating",),
+            "field": ("resnet", "fractional"),
+            "damping": ("resnet", "fractional"),
+        }
+        for name, families in owners.items():
+            if self.family not in families and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, which a {self.family} network does not have; leave it "
+                    f"out, or choose {' or '.join(families)}."
+                )
+        if self.damping and self.field != "antisymmetric":
+            raise ValueError(f"damping is {self.damping!r}, which an antisymmetric field alone has.")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _fractional_needs_positive_steps(self):

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from experiments.runs import Run
 from experiments.specs import RunSpec
 
-FAMILY_NAMES = {"resnet": "ResNet", "fractional": "Fractional"}
+FAMILY_NAMES = {
+    "resnet": "ResNet",
+    "fractional": "Fractional",
+    "dense-additive": "additive DenseNet",
+    "dense-concatenating": "concatenating DenseNet",
+}
 
 # Okabe and Ito's colour-blind safe palette: a family is a hue, learned steps its dark shade.
 _COLOURS = {
@@ -13,6 +18,10 @@ _COLOURS = {
     ("resnet", True): "#0072B2",
     ("fractional", False): "#E69F00",
     ("fractional", True): "#D55E00",
+    ("dense-additive", False): "#F0E442",
+    ("dense-additive", True): "#998F00",
+    ("dense-concatenating", False): "#CC79A7",
+    ("dense-concatenating", True): "#8A3F6A",
 }
 CLASSICAL_COLOURS = {"prior mean": "#777777", "linearised Tikhonov": "#009E73"}
 

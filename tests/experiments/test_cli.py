@@ -201,6 +201,41 @@ def test_every_time_rule_and_family_can_be_configured():
     assert {action.dest for action in parser._actions} >= {*RunSpec.model_fields, "device"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"growth": 3}, "growth is 3, which a resnet network does not have; .* choose dense-concatenating"),
+        ({"family": "dense-additive", "field": "antisymmetric"}, "field is 'antisymmetric'"),
+        ({"learn_order": True}, "choose fractional"),
+        ({"damping": 0.1}, "an antisymmetric field alone"),
+        ({"activation": "cos"}, "activation"),
+    ],
+)
+def test_an_option_without_effect_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        RunSpec(**settings)
+
+
+def test_a_specification_reaches_the_network():
+    from experiments.runs import FAMILIES, build
+    from surrogates import Order
+    from surrogates.activations import ACTIVATIONS
+    from surrogates.fields import Antisymmetric
+
+    for family in FAMILIES:
+        net = build(RunSpec(family=family, activation="sin", layers=3, time="simplex"), 5, 2)
+        assert (net.activation, net.layers) == (ACTIVATIONS["sin"], 3)
+        assert net.time.learned
+    net = build(
+        RunSpec(family="fractional", learn_order=True, order=0.3, field="antisymmetric", damping=0.1), 5, 2
+    )
+    assert net.field == Antisymmetric(0.1)
+    assert isinstance(net.order, Order)
+    assert net.order.learned
+    assert net.order().item() == pytest.approx(0.3)
+    assert build(RunSpec(family="dense-concatenating", growth=3, layers=4), 5, 2).state_width == 64 + 4 * 3
+
+
 def test_doctor_is_content_here(capsys):
     assert cli.main(["doctor"]) == 0
     assert "0 faults" in capsys.readouterr().out
