@@ -1,5 +1,6 @@
 """Training: settings, schedules, optimisers, the loop, its trace, checkpoints and snapshots."""
 
+from surrogates.training.ensemble import fit_ensemble
 from surrogates.training.loop import Callback, fit
 from surrogates.training.optimisers import OPTIMISERS
 from surrogates.training.schedules import (
@@ -35,5 +36,6 @@ __all__ = [
     "Trace",
     "WarmUp",
     "fit",
+    "fit_ensemble",
     "stagnation",
 ]
