@@ -44,6 +44,14 @@ class Handwritten(ABC):
             return self.forward(*inputs, keep=False)[0]
 
 
+def inner(p: Tensor, q: Tensor) -> Tensor:
+    """Return ⟨p, q⟩ over all axes but the first, (S,)."""
+    p, q = p.flatten(1), q.flatten(1)
+    if len(p) > 1:  # torch's batch of 1 × N times N × 1 products is several times slower than this
+        return (p * q).sum(1)
+    return torch.bmm(p.unsqueeze(1), q.unsqueeze(2)).flatten()
+
+
 class _Operation(torch.autograd.Function):
     @staticmethod
     def forward(ctx, function, *inputs):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from surrogates.activations import Activation
-from surrogates.handwritten import Handwritten
+from surrogates.handwritten import Handwritten, inner
 from surrogates.nets.base import LayeredNet, _drawn
 
 
@@ -137,8 +137,7 @@ class _March(Handwritten):
             z = self._fields(room, state, weight[:, pairs], bias[:, pairs])
             p = costates[:, layer * width :]
             if needs[3]:
-                value = self.activation.value(z).flatten(1)
-                by_step[:, layer] = torch.bmm(p.flatten(1).unsqueeze(1), value.unsqueeze(2))[:, 0, 0]
+                by_step[:, layer] = inner(p, self.activation.value(z))
             q = self.activation.pull(z, p)
             torch.bmm(q, state.mT, out=by_weight[:, pairs].flatten(1, 2))
             torch.sum(q, -1, out=by_bias[:, pairs].flatten(1, 2))

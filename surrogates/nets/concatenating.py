@@ -9,7 +9,7 @@ from torch import Tensor
 
 from surrogates.activations import Activation
 from surrogates.errors import SurrogateError
-from surrogates.handwritten import Handwritten
+from surrogates.handwritten import Handwritten, inner
 from surrogates.nets.base import LayeredNet, _drawn
 from surrogates.time_grid import TimeGrid
 
@@ -164,8 +164,7 @@ class _March(Handwritten):
             born, z = width + layer * growth, kept[layer]
             p, step = r[:, born : born + growth], steps[:, layer, None, None]
             if needs[3]:
-                value = self.activation.value(z).flatten(1)
-                by_step[:, layer] = torch.bmm(p.flatten(1).unsqueeze(1), value.unsqueeze(2))[:, 0, 0]
+                by_step[:, layer] = inner(p, self.activation.value(z))
             q = self.activation.pull(z, p).mul_(step)
             torch.bmm(q, rows[:, :born].mT, out=by_weights[layer])
             torch.sum(q, -1, out=by_bias[:, layer])
