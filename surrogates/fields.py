@@ -134,7 +134,7 @@ class Convolution(Field):
 
     @override
     def apply(self, state, weight, bias):
-        split = state.reshape(len(state), self.channels, -1)
+        split = state.reshape(state.shape[0], self.channels, -1)
         return F.conv1d(split, weight, bias, padding=self.kernel // 2).reshape(state.shape)
 
     @override

@@ -147,7 +147,11 @@ def test_a_free_grid_in_a_fractional_net(tmp_path, capsys, demo):
         ("--horizon", "-1", "horizon: expected greater than 0, given '-1'"),
         ("--horizon", "nan", "horizon"),
         ("--epochs", "many", "epochs: expected a whole number, given 'many'"),
-        ("--family", "densenet", "family: expected 'resnet' or 'fractional', given 'densenet'"),
+        (
+            "--family",
+            "densenet",
+            "family: expected 'resnet', 'fractional', 'dense-additive' or 'dense-concatenating', given 'densenet'",
+        ),
         ("--device", "abacus", "abacus"),
         ("--device", "meta", "which torch cannot use"),
         ("--seed", "99999999999999999999999", "seed: expected"),

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from data.transforms import Compression, Normalise, Standardise
-from surrogates import FAMILIES, RULES, Convolutional, FeedForward, Recurrent
+from surrogates import FAMILIES, RULES, Convolutional, FeedForward, Recurrent, ResNet, TimeGrid
+from surrogates.fields import Convolution
 from surrogates.model import Model
 
 SOURCES, RECEIVERS, FEATURES = 2, 3, 12  # 6 complex observations, 12 real features
@@ -19,9 +20,12 @@ NETS = {
 } | {
     "FeedForward": lambda draw: FeedForward(FEATURES, 2, width=8, layers=1, generator=draw),
     "Convolutional": lambda draw: Convolutional(2 * SOURCES, RECEIVERS, 2, width=8, layers=2, generator=draw),
+    "ConvolutionField": lambda draw: ResNet(
+        FEATURES, 2, 8, TimeGrid.simplex(3), generator=draw, field=Convolution(2)
+    ),
     "Recurrent": lambda draw: Recurrent(SOURCES, 2 * RECEIVERS, 2, width=8, layers=2, generator=draw),
 }
-"""Every family on every rule that it admits, and every baseline, as functions of the generator."""
+"""Every family on every rule that it admits, another field, and every baseline: functions of the generator."""
 
 
 def net(name, seed=0, size=0.3):

@@ -63,7 +63,7 @@ class TestEveryNet:
 
     def test_architectures_differ_when_a_width_does(self, name):
         description = architecture.describe(small_models.net(name))
-        wider = {**description, "arguments": {**description["arguments"], "width": 9}}
+        wider = {**description, "arguments": {**description["arguments"], "width": 10}}
         assert architecture.describe(architecture.build(wider)) == wider != description
 
 
