@@ -36,14 +36,11 @@ def _depth(console, found):
             fit = found["growth"][name][quantity]
             table.add_row(name, *cells, "" if fit is None else f"{fit['slope']:.2f} ({fit['ratio']:.2f})")
         console.print(table)
-    fits = [fit["best"] for fit in found["growth"].values() if fit["best"]]
-    if fits:
-        first, last = min(fit["first"] for fit in fits), max(fit["last"] for fit in fits)
-        console.print(
-            f"L^: exponent by least squares over depths from {first} to {last}, or as far as the net was measured "
-            "(from the first and the last of them alone).",
-            highlight=False,
-        )
+    console.print(
+        f"L^: exponent by least squares over the depths from {found['fitted']} on, or over the last two where a net "
+        "was not measured so deep (in brackets: from the first and the last of these alone).",
+        highlight=False,
+    )
     for name, why in found["left out"].items():
         console.print(f"{name}: {why}.", highlight=False)
     ratios = ", ".join(

@@ -74,15 +74,14 @@ PARTS = ("depth", "bounds", "ensemble")
 
 
 def growth(rows: list[dict], name: str, quantity: str, fitted: int) -> dict | None:
-    """Exponent p of L^p that a quantity of a case grows with from depth `fitted` on; None without two such depths.
+    """Exponent p of L^p that a quantity of a case grows with; None where it was measured at one depth alone.
 
-    `slope` by least squares in logarithms, `ratio` from the first and last depth alone, at `first` and `last`.
+    Over the depths from `fitted` on, or the last two where a case was not measured so deep: `slope` by least
+    squares in logarithms, `ratio` from the `first` and the `last` of them alone.
     """
-    found = [
-        (row["depth"], row["cases"][name][quantity])
-        for row in rows
-        if name in row["cases"] and row["depth"] >= fitted
-    ]
+    measured = [(row["depth"], row["cases"][name][quantity]) for row in rows if name in row["cases"]]
+    deep = [point for point in measured if point[0] >= fitted]
+    found = deep if len(deep) > 1 else measured[-2:]
     if len(found) < 2 or min(value for _, value in found) <= 0:
         return None
     depths, values = np.log(np.array(found, dtype=float)).T
@@ -151,5 +150,6 @@ def _depth(plan, watch, found, save):
         for name in CASES
     }
     found["headline"] = headline(rows[plan.depths.index(plan.size.depth)])
+    found["fitted"] = plan.fitted
     found["left out"] = plan.left_out()
     save()

@@ -1,6 +1,7 @@
 """Forward and backward passes of nets: processor time in turns, and peak memory in a process of each's own."""
 
 import ctypes
+import functools
 import math
 import multiprocessing
 import statistics
@@ -65,6 +66,7 @@ def passes(net: nn.Module, size: Size) -> Callable[[], None]:
     return both
 
 
+@functools.cache
 def parameters(name: str, depth: int, width: int = 32) -> int:
     """How many parameters a case has, without building it: the number is quadratic in the depth, so three do."""
     counts = [sum(p.numel() for p in CASES[name](Size(small, width)).parameters()) for small in (2, 3, 4)]

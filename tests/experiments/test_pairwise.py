@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from numpy.testing import assert_allclose
 
 from experiments.bench.pairwise import PairwiseLoop
 from surrogates import RULES, Fractional
@@ -35,18 +36,18 @@ def test_function_and_gradients_are_those_of_the_fractional_net(net):
     loop = PairwiseLoop(net)
     found, found_by_steps = gradients(loop, x)
     near = {"rtol": 1e-10, "atol": 1e-12}
-    torch.testing.assert_close(found, value, **near)
-    torch.testing.assert_close(found_by_steps, by_steps, **near)
-    torch.testing.assert_close(loop.lift.weight.grad, by_lift, **near)
+    assert_allclose(found, value, **near)
+    assert_allclose(found_by_steps, by_steps, **near)
+    assert_allclose(loop.lift.weight.grad, by_lift, **near)
     for layer, linear in enumerate(loop.layers):
-        torch.testing.assert_close(linear.weight.grad, by_weight[layer], **near)
-        torch.testing.assert_close(linear.bias.grad, by_bias[layer], **near)
+        assert_allclose(linear.weight.grad, by_weight[layer], **near)
+        assert_allclose(linear.bias.grad, by_bias[layer], **near)
 
 
 def test_constant_coefficients_give_the_same_function_and_no_derivative_in_the_steps(net):
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found, by_steps = gradients(PairwiseLoop(net, constant=True), x)
-    torch.testing.assert_close(found, net(x).detach(), rtol=1e-10, atol=1e-12)
+    assert_allclose(found, net(x).detach(), rtol=1e-10, atol=1e-12)
     assert by_steps is None
 
 
