@@ -142,7 +142,8 @@ class EnsembleRun:
         loss = member.trace.valid_loss[-1]
         if loss < member.best_loss:
             member.best_epoch, member.best_loss = self.epoch, loss
-            torch._foreach_copy_(list(self._kept[index].values()), list(self._live[index].values()))
+            for name, value in self._live[index].items():
+                self._kept[index][name].copy_(value)
         member.patient = not self.settings[index].out_of_patience(member.trace.valid_loss)
 
     def show(self, nets: Sequence[LayeredNet], members: Sequence[int]) -> list[tuple[int, EpochState]]:

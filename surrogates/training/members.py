@@ -117,8 +117,8 @@ class MemberAdam:
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Update all weights in place."""
-        torch._foreach_zero_(self._updates)
         for update, gradient in zip(self._updates, gradients, strict=True):
+            update.zero_()
             update.grad = (
                 gradient.contiguous()
             )  # torch's kernel for the CPU reads it so, whatever its strides
