@@ -12,7 +12,7 @@ source added to d_l), r_0 the derivative in y_0, and
     ∂J/∂K_l = c_l p_l y_{l−1}ᵀ,   ∂J/∂b_l = c_l p_l,   ∂J/∂c_l = ⟨q_l, σ(z_l)⟩,   ∂J/∂a_{l,j} = −⟨q_l, d_j⟩.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import override
 
 import torch
@@ -66,8 +66,11 @@ class _Sweeps(Handwritten):
         self.layers, self.everything = layers, everything
 
     @override
-    def plain(self, *inputs):
-        return _plainly(self.layers, self.everything, *inputs)
+    def plain(self, start, weights, biases, gains, *tables):
+        memory = self.layers.history.dense(*tables) if tables else None
+        layers = replace(self.layers, weights=weights, biases=biases, gains=gains)
+        states = plainly(layers, memory, start)
+        return states if self.everything else states[-1]
 
     @override
     def forward(self, *inputs, keep):
@@ -80,20 +83,22 @@ class _Sweeps(Handwritten):
         return found + (None,) * (len(needs) - len(found))
 
 
-def _plainly(layers, everything, start, weights, biases, gains, *tables):
-    """The same through ``engine.integrate``, member by member, by operations that autograd knows."""
-    memory = layers.history.dense(*tables) if layers.history else None
+def plainly(layers: Layers, memory: Tensor | None, start: Tensor, source: Tensor | None = None) -> Tensor:
+    """Return all states (L+1, S, n, width) by operations that autograd knows, member by member.
+
+    ``memory`` is the dense table (S, L, L), None without; ``source`` (L, S, n, width) as in ``engine.integrate``.
+    """
     found = []
     for member in range(start.shape[0]):
-        k, b = weights[:, member].unbind(0), biases[:, member].unbind(0)
+        weights, biases = layers.weights[:, member].unbind(0), layers.biases[:, member].unbind(0)
 
-        def field(layer: int, state: Tensor, k=k, b=b) -> Tensor:
-            return layers.activation(layers.field.apply(state, k[layer], b[layer]))
+        def field(layer: int, state: Tensor, weights=weights, biases=biases) -> Tensor:
+            return layers.activation(layers.field.apply(state, weights[layer], biases[layer]))
 
-        memory_here = None if memory is None else memory[member]
-        found.append(engine.integrate(field, start[member], gains[:, member], memory_here))
-    result = torch.stack(found, 1)
-    return result if everything else result[-1]
+        a = None if memory is None else memory[member]
+        e = None if source is None else source[:, member]
+        found.append(engine.integrate(field, start[member], layers.gains[:, member], a, e))
+    return torch.stack(found, 1)
 
 
 def _forward(layers, start, everything, keep):

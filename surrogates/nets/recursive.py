@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from surrogates import engine, sweeps
+from surrogates import sweeps
 from surrogates.errors import SurrogateError
 from surrogates.fields import Dense, Field
 from surrogates.histories import Blocked, History
@@ -82,13 +82,11 @@ class RecursiveNet(LayeredNet):
         if source is None:
             found = sweeps.states(self._at_present(), start if self.members else start.unsqueeze(0))
             return found if self.members else found[:, 0]
-        memory, gains = self.memory()
-        weights, biases = self.layer_weights().unbind(0), self.layer_biases().unbind(0)
-
-        def field(layer: int, state: Tensor) -> Tensor:
-            return self.activation(self.field.apply(state, weights[layer], biases[layer]))
-
-        return engine.integrate(field, start, gains, memory, source)
+        layers = self._at_present()
+        memory = layers.history.dense(*layers.history.tables) if layers.history else None
+        if self.members:
+            return sweeps.plainly(layers, memory, start, source)
+        return sweeps.plainly(layers, memory, start.unsqueeze(0), source.unsqueeze(1))[:, 0]
 
     def _at_present(self) -> sweeps.Layers:
         history, gains = self.history()

@@ -50,6 +50,14 @@ class TestEveryFamily:
         with torch.no_grad():
             torch.testing.assert_close(net(x), expected, rtol=1e-13, atol=1e-14)
 
+    def test_sources_reach_their_members(self, nets):
+        net, x = ensemble.stack(nets), inputs(len(nets), 6, 3)
+        source = inputs(net.layers, len(nets), 6, net.state_width, seed=4)
+        found = net.integrate(net.lift(x), source)
+        for member, single in enumerate(nets):
+            expected = single.integrate(single.lift(x[member]), source[:, member])
+            torch.testing.assert_close(found[:, member], expected, rtol=1e-13, atol=1e-13)
+
     def test_one_input_is_given_to_all(self, nets):
         net, x = ensemble.stack(nets), inputs(6, 3)
         expected = torch.stack([single(x) for single in nets])
