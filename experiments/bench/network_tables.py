@@ -37,7 +37,7 @@ def _depth(console, found):
             table.add_row(name, *cells, "" if fit is None else f"{fit['slope']:.2f} ({fit['ratio']:.2f})")
         console.print(table)
     console.print(
-        f"L^: exponent by least squares over the depths from {found['fitted']} on, or over the last two where a net "
+        f"L^: exponent by least squares over depths from {found['fitted']} on, or over the last two where a net "
         "was not measured so deep (in brackets: from the first and the last of these alone).",
         highlight=False,
     )
