@@ -73,12 +73,15 @@ def run(options: argparse.Namespace) -> None:
     from dataclasses import replace
     from pathlib import Path
 
-    from experiments.bench import environment, unfinished
+    from experiments.bench import environment, process, unfinished
 
     if options.benchmark == "forward":
         from experiments.bench import forward as bench
         from experiments.bench import tables
     else:
+        process.serve(
+            "experiments.bench.members", "experiments.bench.rates"
+        )  # imports while this process does
         from experiments.bench import network_tables as tables
         from experiments.bench import networks as bench
 
