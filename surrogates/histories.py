@@ -24,6 +24,10 @@ class History(ABC):
 
     tables: tuple[Tensor, ...]
 
+    def costates(self, layers: int) -> int:
+        """Return how many costates the way back needs at one time: costate l lives in row l mod that number."""
+        return layers
+
     @abstractmethod
     def dense(self, *tables: Tensor) -> Tensor:
         """Return a (S, L, L), differentiable in the tables: for the slow way, and for tests."""
@@ -37,7 +41,7 @@ class History(ABC):
 
     @abstractmethod
     def gather(self, layer: int, q: Tensor, d: Tensor) -> None:
-        """q_layer … q_{L−1} are ready: subtract their part of aᵀq from earlier rows of q.
+        """q_layer … q_{L−1} are ready: subtract their part of aᵀq from earlier rows of q (``costates``).
 
         Row l holds minus the whole of its part when ``gather(l+1)`` has returned; what rows held before is
         lost. The last row has none and is left alone, as the first one is by ``spread``.
@@ -45,7 +49,7 @@ class History(ABC):
 
     @abstractmethod
     def gradients(self, q: Tensor, d: Tensor) -> tuple[Tensor, ...]:
-        """Return the derivatives of −Σ q_l·a_{l,j} d_j in the tables, when all of q is ready."""
+        """Return the derivatives of −Σ q_l·a_{l,j} d_j in the tables, when ``gather`` has seen every layer."""
 
 
 class Blocked(History):
@@ -98,7 +102,8 @@ class Exponential(History):
 
     Inside a block of B layers the doubling blocks of ``Blocked``, on exact entries; between blocks
     m_{b+1} = D_b m_b + V_bᵀ d_b, of which layer l of the next block reads U_l · m. Per entry of a state and layer
-    2P + B/2 multiply–adds and 1 + P/B numbers to keep, whatever the depth. B is a power of two.
+    2P + B/2 multiply–adds and 1 + P/B numbers to keep, whatever the depth. On the way back the costates of two
+    blocks are all that is needed at one time. B is a power of two.
     """
 
     def __init__(self, table: Exponentials):
@@ -109,7 +114,11 @@ class Exponential(History):
         self._block = table.near.shape[-1]
         self._carried: list[Tensor] = []  # m_1, m_2, …, each (S, P, N)
         self._later: Tensor | None = None  # the derivative in m_{b+1} on the way back
-        self._by_far: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._found: tuple[Tensor, ...] = ()
+
+    @override
+    def costates(self, layers):
+        return min(2 * self._block, layers)
 
     @override
     def dense(self, *tables):
@@ -138,45 +147,46 @@ class Exponential(History):
 
     @override
     def gather(self, layer, q, d):
-        block = self._block
-        if layer == len(q) - 1:
-            self._later, self._by_far = None, []
-        if layer % block:
-            size, base = layer & -layer, layer // block * block
-            end = min(layer + size, len(q))
-            part = self._near[:, layer:end, layer - size - base : layer - base].mT
-            _subtract(q, layer - size, layer, part, layer, fresh=layer + size >= len(q))
-        elif layer > 0:
-            here, before = slice(layer, layer + block), slice(layer - block, layer)
-            carried, index = self._carried[layer // block - 1], layer // block
-            through = torch.bmm(self._recall[:, here].mT, q[here].transpose(0, 1)).neg_()
-            if self._later is not None:
-                if self._learned:
-                    by_decay = torch.linalg.vecdot(self._later, carried)
-                through += self._later * self._decay[:, index, :, None]
-            if self._learned:
-                by_recall = torch.bmm(q[here].transpose(0, 1), carried.mT).neg_()
-                by_intake = torch.bmm(d[before].transpose(0, 1), through.mT)
-                by_decay = torch.zeros_like(self._decay[:, 0]) if self._later is None else by_decay
-                self._by_far.append((by_recall, by_intake, by_decay))
-            self._later = through
-            q[before].transpose(0, 1).baddbmm_(self._intake[:, before], through, beta=0)
+        depth, block = len(d), self._block
+        index, base = layer // block, layer // block * block
+        row = base % len(q)  # of the first layer of this block, in q
+        if layer == depth - 1:
+            self._later, self._found = None, tuple(torch.zeros_like(part) for part in self.tables)
+        if layer > base:
+            size, inside = layer & -layer, layer - base
+            end = min(inside + size, depth - base)
+            part = self._near[:, layer : base + end, inside - size : inside].mT
+            fresh = layer + size >= depth
+            _subtract(q, row + inside - size, row + inside, part, row + inside, fresh=fresh)
+            return
+        count = min(block, depth - base)
+        here, costates = slice(base, base + count), q[row : row + count].transpose(0, 1)
+        if self._learned:
+            near = self._found[0][:, here, :count]
+            near.copy_(torch.bmm(costates, d[here].transpose(0, 1).mT)).tril_(-1).neg_()
+        if base > 0:
+            self._gather_far(index, here, costates, q, d)
+
+    def _gather_far(self, index, here, costates, q, d):
+        """From all costates of a block to the memory at its start, and on to the block before."""
+        before = slice(here.start - self._block, here.start)
+        row = before.start % len(q)
+        carried, later = self._carried[index - 1], self._later
+        through = torch.bmm(self._recall[:, here].mT, costates).neg_()
+        if later is not None:
+            through.addcmul_(later, self._decay[:, index, :, None])
+        if self._learned:
+            _, recall, intake, decay = self._found
+            recall[:, here] = torch.bmm(costates, carried.mT).neg_()
+            intake[:, before] = torch.bmm(d[before].transpose(0, 1), through.mT)
+            if later is not None:
+                decay[:, index] = torch.linalg.vecdot(later, carried)
+        self._later = through
+        q[row : row + self._block].transpose(0, 1).baddbmm_(self._intake[:, before], through, beta=0)
 
     @override
     def gradients(self, q, d):
-        near, recall, intake, decay = (torch.zeros_like(part) for part in self.tables)
-        block, depth = self._block, len(q)
-        q, d = q.transpose(0, 1), d.transpose(0, 1)
-        for row in range(0, depth, block):
-            end = min(row + block, depth)
-            torch.bmm(q[:, row:end], d[:, row:end].mT, out=near[:, row:end, : end - row])
-            near[:, row:end].tril_(-1).neg_()
-        for index, (by_recall, by_intake, by_decay) in enumerate(reversed(self._by_far), 1):
-            start = index * block
-            recall[:, start : start + block] = by_recall
-            intake[:, start - block : start] = by_intake
-            decay[:, index] = by_decay
-        return near, recall, intake, decay
+        return self._found
 
 
 def _subtract(rows: Tensor, first: int, end: int, block: Tensor, source: int, fresh: bool = False) -> None:

@@ -24,15 +24,19 @@ from surrogates.fields import Field
 from surrogates.handwritten import Handwritten
 from surrogates.histories import History
 
+STRIDE = 16
+"""Layers between two kept states: so many states of common size fit into a cache beside what makes them."""
+
 
 @dataclass(frozen=True)
 class Layers:
     """All layers of a net at one evaluation, with a member axis of length S throughout.
 
     weights (L, S, …), biases (L, S, …) as the field has them; gains c (L, S); history None without memory.
-    ``segment`` is the number of layers between two states that are kept for the way back, None to keep all:
-    with it the way back computes states and fields a second time, and memory is L/segment + segment states
-    (with a history L more, the increments) instead of 2L (3L).
+
+    For the way back σ(z_l), or z_l, is kept of each layer, and one state in STRIDE; with a history the increments,
+    too: L (1 + 1/STRIDE) states, or L more. With ``segment`` one state in so many is all that is kept beside the
+    increments, and fields are computed a second time.
     """
 
     field: Field
@@ -42,6 +46,11 @@ class Layers:
     gains: Tensor
     history: History | None = None
     segment: int | None = None
+
+    @property
+    def stride(self) -> int:
+        """Number of layers between two states that are kept."""
+        return min(self.segment or STRIDE, len(self.gains))
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -102,92 +111,109 @@ def plainly(layers: Layers, memory: Tensor | None, start: Tensor, source: Tensor
 
 
 def _forward(layers, start, everything, keep):
-    """Return the result and what the way back needs: states, what activations keep, increments."""
+    """Return the result and what the way back needs: states, what activations keep, increments.
+
+    Of the states, those before each segment are kept, or all of them if they are the result.
+    """
     depth, history = len(layers.gains), layers.history
-    segment = depth if everything or not keep else min(layers.segment or depth, depth)
-    whole = everything or (keep and segment == depth)
-    d = start.new_empty(depth, *start.shape) if history else None
-    rows = None if d is None else d.flatten(2)
     gains = layers.gains[..., None, None].unbind(0)
     weights, biases = layers.weights.unbind(0), layers.biases.unbind(0)
-    states = start.new_empty(depth + 1 if whole else 2, *start.shape)
-    kept = start.new_empty(depth if keep and segment == depth else 1, *start.shape)
-    marks = start.new_empty(-(-depth // segment), *start.shape) if keep and not whole else None
-    states[0] = start
+    states = start.new_empty(depth + 1 if everything else 2, *start.shape)
+    marks = start.new_empty(-(-depth // layers.stride), *start.shape) if keep and not everything else None
+    kept = start.new_empty(depth if keep and (everything or layers.segment is None) else 1, *start.shape)
+    d = start.new_empty(depth, *start.shape) if history else None
+    rows = None if d is None else d.flatten(2)
     y_, z_, d_ = states.unbind(0), kept.unbind(0), None if d is None else d.unbind(0)
+    y_[0].copy_(start)
     for layer in range(depth):
-        here, there = (layer, layer + 1) if whole else (layer % 2, (layer + 1) % 2)
-        y, z = y_[here], z_[layer if len(z_) > 1 else 0]
-        if marks is not None and layer % segment == 0:
-            marks[layer // segment] = y
+        y, z = y_[layer % len(y_)], z_[layer % len(z_)]
+        there = y_[(layer + 1) % len(y_)]
+        if marks is not None and layer % layers.stride == 0:
+            marks[layer // layers.stride] = y
         layers.field.into(z, y, weights[layer], biases[layer])
         layers.activation.keep(z)
         f = layers.activation.value(z)
         if d is None:
-            torch.addcmul(y, f, gains[layer], out=y_[there])
+            torch.addcmul(y, f, gains[layer], out=there)
             continue
         if layer == 0:
             torch.mul(f, gains[layer], out=d_[layer])
         else:
             d_[layer].addcmul_(f, gains[layer])
-        torch.add(y, d_[layer], out=y_[there])
+        torch.add(y, d_[layer], out=there)
         history.spread(layer, rows)
-    result = states if everything else states[depth if whole else depth % 2]
-    return (result if everything else result.clone()), (states if whole else marks), kept, d
+    result = states if everything else y_[depth % 2].clone()
+    return result, states if everything else marks, kept, d
 
 
-def _rebuild(layers, mark, first, end, d, states, kept):
-    """States and kept tensors of the layers first … end−1 once more, from the state before them."""
-    states[0] = mark
-    gains = layers.gains[..., None, None]
-    for layer in range(first, end):
-        y, z = states[layer - first], kept[layer - first]
-        layers.field.into(z, y, layers.weights[layer], layers.biases[layer])
-        layers.activation.keep(z)
-        if d is None:
-            torch.addcmul(y, layers.activation.value(z), gains[layer], out=states[layer - first + 1])
-        else:
-            torch.add(y, d[layer], out=states[layer - first + 1])
+def _segments(layers, states, kept, d, everything):
+    """Yield from the last to the first: layers of a segment, their states, and what activations keep of them.
+
+    States between two that were kept are added up once more, while what they are added up from is in the caches;
+    with ``segment`` the fields are computed once more, too.
+    """
+    depth, stride, again = len(layers.gains), layers.stride, layers.segment is not None
+    gains, d_ = layers.gains[..., None, None], None if d is None else d.unbind(0)
+    if not everything:
+        y_ = states.new_empty(stride, *states.shape[1:]).unbind(0)
+        z_ = states.new_empty(stride if again else 0, *states.shape[1:]).unbind(0)
+    for first in range((depth - 1) // stride * stride, -1, -stride):
+        here = range(first, min(first + stride, depth))
+        if everything:
+            yield here, states[first : here.stop].unbind(0), kept[first : here.stop].unbind(0)
+            continue
+        if not again:
+            z_ = kept[first : here.stop].unbind(0)
+        y_[0].copy_(states[first // stride])
+        for layer, y, z, there in zip(here, y_, z_, (*y_[1:], None), strict=False):
+            if again:
+                layers.field.into(z, y, layers.weights[layer], layers.biases[layer])
+                layers.activation.keep(z)
+            if layer == here[-1]:
+                break
+            if d_ is None:
+                torch.addcmul(y, layers.activation.value(z), gains[layer], out=there)
+            else:
+                torch.add(y, d_[layer], out=there)
+        yield here, y_, z_
 
 
 def _backward(layers, states, kept, d, result, everything, by_gains: bool, by_tables: bool):
     """The adjoint sweep: from ``result``, ∂J/∂y_L or that of all states, to the derivatives in all inputs."""
     depth, history, field, activation = len(layers.gains), layers.history, layers.field, layers.activation
     r = (result[-1] if everything else result).clone(memory_format=torch.contiguous_format)
-    scaled = layers.weights * layers.gains.reshape(layers.gains.shape + (1,) * (layers.weights.ndim - 2))
     by_weight, by_bias = torch.empty_like(layers.weights), torch.empty_like(layers.biases)
-    by_gain = layers.gains.new_empty(layers.gains.shape) if by_gains else None
-    q = torch.empty_like(d) if history else None
+    by_gain = torch.empty_like(layers.gains) if by_gains else None
+    q = d.new_empty(history.costates(depth), *r.shape) if history else None
     rows, increments = (q.flatten(2), d.flatten(2)) if history else (None, None)
-    segment = depth if len(kept) == depth else layers.segment
-    if segment < depth:
-        marks = states
-        states, kept = r.new_empty(segment + 1, *r.shape), r.new_empty(segment, *r.shape)
-    y_, z_, q_ = states.unbind(0), kept.unbind(0), None if q is None else q.unbind(0)
-    scaled, by_weight_, by_bias_ = scaled.unbind(0), by_weight.unbind(0), by_bias.unbind(0)
+    scaled = (layers.weights * _beside(layers.gains, layers.weights)).unbind(0)
+    q_, by_weight_, by_bias_ = None if q is None else q.unbind(0), by_weight.unbind(0), by_bias.unbind(0)
     by_gain_ = None if by_gain is None else by_gain.unbind(0)
-    for layer in reversed(range(depth)):
-        first = layer - layer % segment
-        if segment < depth and (layer == depth - 1 or layer == first + segment - 1):
-            _rebuild(layers, marks[layer // segment], first, layer + 1, d, states, kept)
-        y, z = y_[layer - first], z_[layer - first]
-        if not history:
-            costate = r
-        elif layer == depth - 1:
-            costate = q_[layer].copy_(r)
-        else:
-            costate = q_[layer].add_(r)
-        if by_gain is not None:
-            value = activation.value(z)
-            torch.linalg.vecdot(costate.flatten(1), value.flatten(1), out=by_gain_[layer])
-        p = activation.pull(z, costate)
-        field.gradients(p, y, by_weight_[layer], by_bias_[layer])
-        field.pull(p, scaled[layer], r)
-        if everything:
-            r.add_(result[layer])
-        if history:
-            history.gather(layer, rows, increments)
+    for here, y_, z_ in _segments(layers, states, kept, d, everything):
+        for layer in reversed(here):
+            y, z = y_[layer - here.start], z_[layer - here.start]
+            if not history:
+                costate = r
+            elif layer == depth - 1:
+                costate = q_[layer % len(q_)].copy_(r)
+            else:
+                costate = q_[layer % len(q_)].add_(r)
+            if by_gain is not None:
+                value = activation.value(z)
+                torch.linalg.vecdot(costate.flatten(1), value.flatten(1), out=by_gain_[layer])
+            p = activation.pull(z, costate)
+            field.gradients(p, y, by_weight_[layer], by_bias_[layer])
+            field.pull(p, scaled[layer], r)
+            if everything:
+                r.add_(result[layer])
+            if history:
+                history.gather(layer, rows, increments)
     tables = history.gradients(rows, increments) if by_tables else ()
     for gradient in (by_weight, by_bias):
-        gradient.mul_(layers.gains.reshape(layers.gains.shape + (1,) * (gradient.ndim - 2)))
+        gradient.mul_(_beside(layers.gains, gradient))
     return r, by_weight, by_bias, by_gain, *tables
+
+
+def _beside(gains, stack):
+    """Gains (L, S) with as many axes as a stack (L, S, …)."""
+    return gains.reshape(gains.shape + (1,) * (stack.ndim - gains.ndim))

@@ -189,15 +189,16 @@ def kept(memory, depth, segment=None):
     return found / (BATCH * WIDTH)
 
 
-@pytest.mark.parametrize(("memory", "states"), [("none", 2), ("blocked", 3)])
-def test_storage_is_linear_in_the_depth(memory, states):
-    for depth in (16, 64):
-        assert kept(memory, depth) == states * depth + 1
+@pytest.mark.parametrize(("memory", "tensors"), [("none", 1), ("blocked", 2), ("exponential", 2)])
+def test_storage_is_linear_in_the_depth(memory, tensors):
+    """What the activation keeps, with memory the increments, and one state in so many."""
+    for depth in (16, 64, 256):
+        assert kept(memory, depth) == tensors * depth + depth // sweeps.STRIDE
 
 
-def test_segments_keep_one_state_in_so_many_layers():
-    assert kept("none", 64, segment=8) <= 8 + 2
-    assert kept("blocked", 64, segment=8) <= 64 + 8 + 2
+@pytest.mark.parametrize(("memory", "tensors"), [("none", 0), ("blocked", 1), ("exponential", 1)])
+def test_segments_keep_one_state_in_so_many_layers(memory, tensors):
+    assert kept(memory, 64, segment=8) == tensors * 64 + 64 // 8 + 1  # one for the layer at work
 
 
 def test_members_do_not_touch_each_other():
