@@ -100,8 +100,8 @@ def _bounds(console, found):
         )
     console.print(table)
     console.print(
-        "Counts: fields 6·L·n·w², memory 6·(L²/2)·n·w flops; bytes: each stored tensor (2 of a state's size a "
-        "layer, with memory 4)\nwritten and read once. None of it overlapped; lift, readout and the interpreter "
+        "Counts: fields 6·L·n·w², memory 6·(L²/2)·n·w flops; bytes: each stored tensor (1 of a state's size a "
+        "layer, with memory 3)\nwritten and read once. None of it overlapped; lift, readout and the interpreter "
         "are not in it.\n",
         highlight=False,
     )

@@ -8,8 +8,8 @@ import torch
 from experiments.bench import passes
 from experiments.bench.passes import CASES, Size
 
-STORED = {"ResNet": 2, "Fractional": 4}
-"""Tensors of a state's size that a layer stores for later: y and σ(z); with memory d and the costate q as well."""
+STORED = {"ResNet": 1, "Fractional": 3}
+"""Tensors of a state's size that a layer stores for later: σ(z); with memory d and the costate q as well."""
 
 
 def bounds(sizes: list[Size], turns: int) -> dict:
