@@ -37,8 +37,12 @@ class Field(ABC):
     def apply(self, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return K y + b for states (n, width)."""
 
+    def views(self, weights: Tensor, biases: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return for each layer of stacks (L, S, …) the map and the bias as ``into`` reads them, made once."""
+        return list(zip(weights.unbind(0), biases.unbind(0), strict=True))
+
     @abstractmethod
-    def into(self, out: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> None:
+    def into(self, out: Tensor, state: Tensor, views: tuple[Tensor, Tensor]) -> None:
         """Write K y + b for states (S, n, width) into ``out``, which must not overlap the states."""
 
     @abstractmethod
@@ -65,8 +69,13 @@ class Dense(Field):
         return F.linear(state, weight, bias)
 
     @override
-    def into(self, out, state, weight, bias):
-        torch.baddbmm(bias.unsqueeze(-2), state, weight.mT, out=out)
+    def views(self, weights, biases):
+        return super().views(weights.mT, biases.unsqueeze(-2))
+
+    @override
+    def into(self, out, state, views):
+        weight, bias = views
+        torch.baddbmm(bias, state, weight, out=out)
 
     @override
     def pull(self, p, weight, out):
@@ -138,7 +147,8 @@ class Convolution(Field):
         return F.conv1d(split, weight, bias, padding=self.kernel // 2).reshape(state.shape)
 
     @override
-    def into(self, out, state, weight, bias):
+    def into(self, out, state, views):
+        weight, bias = views
         found = self._grouped(F.conv1d, state, weight)
         out.copy_(self._apart(found, len(state)))
         out.view(*out.shape[:-1], self.channels, -1).add_(bias[:, None, :, None])

@@ -50,7 +50,7 @@ class Layers:
     @property
     def stride(self) -> int:
         """Number of layers between two states that are kept."""
-        return min(self.segment or STRIDE, len(self.gains))
+        return min(self.segment or STRIDE, self.gains.shape[0])
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -113,26 +113,26 @@ def plainly(layers: Layers, memory: Tensor | None, start: Tensor, source: Tensor
 def _forward(layers, start, everything, keep):
     """Return the result and what the way back needs: states, what activations keep, increments.
 
-    Of the states, those before each segment are kept, or all of them if they are the result.
+    Of the states, those before each segment are kept; all where they are the result, or no more than a segment.
     """
-    depth, history = len(layers.gains), layers.history
-    gains = layers.gains[..., None, None].unbind(0)
-    weights, biases = layers.weights.unbind(0), layers.biases.unbind(0)
-    states = start.new_empty(depth + 1 if everything else 2, *start.shape)
-    marks = start.new_empty(-(-depth // layers.stride), *start.shape) if keep and not everything else None
-    kept = start.new_empty(depth if keep and (everything or layers.segment is None) else 1, *start.shape)
+    depth, history, field, activation = layers.gains.shape[0], layers.history, layers.field, layers.activation
+    again, stride = layers.segment is not None, layers.stride
+    whole = everything or (keep and not again and depth <= stride)
+    states = start.new_empty(depth + 1 if whole else 2, *start.shape)
+    marks = start.new_empty(-(-depth // stride), *start.shape) if keep and not whole else None
+    kept = start.new_empty(depth if keep and (everything or not again) else 1, *start.shape)
     d = start.new_empty(depth, *start.shape) if history else None
     rows = None if d is None else d.flatten(2)
     y_, z_, d_ = states.unbind(0), kept.unbind(0), None if d is None else d.unbind(0)
+    gains, views = layers.gains[..., None, None].unbind(0), field.views(layers.weights, layers.biases)
     y_[0].copy_(start)
     for layer in range(depth):
-        y, z = y_[layer % len(y_)], z_[layer % len(z_)]
-        there = y_[(layer + 1) % len(y_)]
-        if marks is not None and layer % layers.stride == 0:
-            marks[layer // layers.stride] = y
-        layers.field.into(z, y, weights[layer], biases[layer])
-        layers.activation.keep(z)
-        f = layers.activation.value(z)
+        y, z, there = y_[layer % len(y_)], z_[layer % len(z_)], y_[(layer + 1) % len(y_)]
+        if marks is not None and layer % stride == 0:
+            marks[layer // stride] = y
+        field.into(z, y, views[layer])
+        activation.keep(z)
+        f = activation.value(z)
         if d is None:
             torch.addcmul(y, f, gains[layer], out=there)
             continue
@@ -142,35 +142,35 @@ def _forward(layers, start, everything, keep):
             d_[layer].addcmul_(f, gains[layer])
         torch.add(y, d_[layer], out=there)
         history.spread(layer, rows)
-    result = states if everything else y_[depth % 2].clone()
-    return result, states if everything else marks, kept, d
+    result = states if everything else y_[depth % len(y_)].clone()
+    return result, states if whole else marks, kept, d
 
 
-def _segments(layers, states, kept, d, everything):
+def _segments(layers, states, kept, d):
     """Yield from the last to the first: layers of a segment, their states, and what activations keep of them.
 
     States between two that were kept are added up once more, while what they are added up from is in the caches;
     with ``segment`` the fields are computed once more, too.
     """
-    depth, stride, again = len(layers.gains), layers.stride, layers.segment is not None
-    gains, d_ = layers.gains[..., None, None], None if d is None else d.unbind(0)
-    if not everything:
-        y_ = states.new_empty(stride, *states.shape[1:]).unbind(0)
-        z_ = states.new_empty(stride if again else 0, *states.shape[1:]).unbind(0)
+    depth, stride, again = layers.gains.shape[0], layers.stride, kept.shape[0] < layers.gains.shape[0]
+    if states.shape[0] == depth + 1:
+        yield range(depth), states.unbind(0), kept.unbind(0)
+        return
+    gains, d_ = layers.gains[..., None, None].unbind(0), None if d is None else d.unbind(0)
+    views = layers.field.views(layers.weights, layers.biases) if again else None
+    y_ = states.new_empty(stride, *states.shape[1:]).unbind(0)
+    z_ = states.new_empty(stride, *states.shape[1:]).unbind(0) if again else None
     for first in range((depth - 1) // stride * stride, -1, -stride):
         here = range(first, min(first + stride, depth))
-        if everything:
-            yield here, states[first : here.stop].unbind(0), kept[first : here.stop].unbind(0)
-            continue
-        if not again:
-            z_ = kept[first : here.stop].unbind(0)
+        z_ = z_ if again else kept[first : here.stop].unbind(0)
         y_[0].copy_(states[first // stride])
-        for layer, y, z, there in zip(here, y_, z_, (*y_[1:], None), strict=False):
+        for layer, y, z in zip(here, y_, z_, strict=False):
             if again:
-                layers.field.into(z, y, layers.weights[layer], layers.biases[layer])
+                layers.field.into(z, y, views[layer])
                 layers.activation.keep(z)
             if layer == here[-1]:
                 break
+            there = y_[layer + 1 - first]
             if d_ is None:
                 torch.addcmul(y, layers.activation.value(z), gains[layer], out=there)
             else:
@@ -180,7 +180,7 @@ def _segments(layers, states, kept, d, everything):
 
 def _backward(layers, states, kept, d, result, everything, by_gains: bool, by_tables: bool):
     """The adjoint sweep: from ``result``, ∂J/∂y_L or that of all states, to the derivatives in all inputs."""
-    depth, history, field, activation = len(layers.gains), layers.history, layers.field, layers.activation
+    depth, history, field, activation = layers.gains.shape[0], layers.history, layers.field, layers.activation
     r = (result[-1] if everything else result).clone(memory_format=torch.contiguous_format)
     by_weight, by_bias = torch.empty_like(layers.weights), torch.empty_like(layers.biases)
     by_gain = torch.empty_like(layers.gains) if by_gains else None
@@ -188,8 +188,8 @@ def _backward(layers, states, kept, d, result, everything, by_gains: bool, by_ta
     rows, increments = (q.flatten(2), d.flatten(2)) if history else (None, None)
     scaled = (layers.weights * _beside(layers.gains, layers.weights)).unbind(0)
     q_, by_weight_, by_bias_ = None if q is None else q.unbind(0), by_weight.unbind(0), by_bias.unbind(0)
-    by_gain_ = None if by_gain is None else by_gain.unbind(0)
-    for here, y_, z_ in _segments(layers, states, kept, d, everything):
+    by_gain_, members = None if by_gain is None else by_gain.unbind(0), r.shape[0]
+    for here, y_, z_ in _segments(layers, states, kept, d):
         for layer in reversed(here):
             y, z = y_[layer - here.start], z_[layer - here.start]
             if not history:
@@ -200,7 +200,7 @@ def _backward(layers, states, kept, d, result, everything, by_gains: bool, by_ta
                 costate = q_[layer % len(q_)].add_(r)
             if by_gain is not None:
                 value = activation.value(z)
-                torch.linalg.vecdot(costate.flatten(1), value.flatten(1), out=by_gain_[layer])
+                torch.linalg.vecdot(costate.view(members, -1), value.view(members, -1), out=by_gain_[layer])
             p = activation.pull(z, costate)
             field.gradients(p, y, by_weight_[layer], by_bias_[layer])
             field.pull(p, scaled[layer], r)

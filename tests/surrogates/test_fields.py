@@ -37,7 +37,7 @@ class TestEveryField:
     def test_into_applies_the_map_of_each_member(self, field):
         weight, bias, state, _ = drawn(field)
         out = torch.full_like(state, math.nan)
-        field.into(out, state, weight, bias)
+        field.into(out, state, field.views(weight.unsqueeze(0), bias.unsqueeze(0))[0])
         expected = torch.stack([field.apply(*part) for part in zip(state, weight, bias, strict=True)])
         torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
 

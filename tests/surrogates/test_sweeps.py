@@ -192,7 +192,7 @@ def kept(memory, depth, segment=None):
 @pytest.mark.parametrize(("memory", "tensors"), [("none", 1), ("blocked", 2), ("exponential", 2)])
 def test_storage_is_linear_in_the_depth(memory, tensors):
     """What the activation keeps, with memory the increments, and one state in so many."""
-    for depth in (16, 64, 256):
+    for depth in (32, 64, 256):
         assert kept(memory, depth) == tensors * depth + depth // sweeps.STRIDE
 
 
