@@ -12,6 +12,7 @@ from surrogates.errors import SurrogateError
 
 if TYPE_CHECKING:
     from surrogates import (
+        activations,
         adjoint,
         analysis,
         architecture,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         ensemble,
         exponentials,
         export,
+        fields,
         linearisation,
         losses,
         model,
@@ -55,6 +57,7 @@ __all__ = [
     "ResNet",
     "SurrogateError",
     "TimeGrid",
+    "activations",
     "adjoint",
     "analysis",
     "architecture",
@@ -64,6 +67,7 @@ __all__ = [
     "ensemble",
     "exponentials",
     "export",
+    "fields",
     "linearisation",
     "losses",
     "model",
