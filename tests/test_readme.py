@@ -18,7 +18,7 @@ COMMAND_LINES = re.findall(r"(?:uv run |^)(maxinv [a-z][^`\n]*)", README, flags=
 
 def test_the_python_of_the_readme_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     script = (
         "\n".join(blocks)
         + "\nassert states.shape == (17, 32, 64) and J.shape == (1024, 5) and len(ds) == 70\n"
