@@ -151,6 +151,17 @@ class ModuleContract:
         for x in (inputs(), inputs(batch=11)):
             torch.testing.assert_close(program(x), net(x), **EXACT)
 
+    def test_compiles_to_one_graph_with_the_same_derivatives(self, build, scatter):
+        """Without a break: no check of the door and no decision by value is left inside."""
+        net, x = scatter(build(self.family, "simplex", layers=3)), inputs()
+        compiled = torch.compile(net, backend="eager", fullgraph=True)
+        parameters = list(net.parameters())
+        found, expected = (
+            (value, *torch.autograd.grad(value.square().sum(), parameters)) for value in (compiled(x), net(x))
+        )
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, **EXACT)
+
     # the door
 
     @pytest.mark.parametrize(
