@@ -14,7 +14,7 @@ from typing import ClassVar, override
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from surrogates.errors import SurrogateError
 
@@ -110,7 +110,9 @@ class SmoothedReLU(Activation):
 
     @override
     def __call__(self, z):
-        return self.epsilon * self._slope(z).square() + torch.relu(z - self.epsilon)
+        # chosen by comparison: a clamp would lose the slope where rounding takes its argument over the edge
+        between = (z + self.epsilon).square() / (4 * self.epsilon)
+        return torch.where(z < self.epsilon, torch.where(z > -self.epsilon, between, 0.0), z)
 
     @override
     def pull(self, kept, q):
@@ -192,15 +194,52 @@ _KNOWN = {
 
 
 def of(function: Callable[[Tensor], Tensor]) -> Activation:
-    """Return the activation that a function stands for; what is one already is returned as it is."""
+    """Return the activation that a function stands for; what is one already is returned as it is.
+
+    A function that torch does not have a name for is tried on a few numbers: it must act entry by entry and give
+    the same again. Raises ``SurrogateError`` for one that does not, that is no function, or that has parameters,
+    which no net would train.
+    """
     if isinstance(function, Activation):
         return function
-    if not callable(function):
+    if isinstance(function, type) or not callable(function):
         raise SurrogateError(
             f"an activation must be a function of one tensor, such as torch.tanh, or one of "
-            f"surrogates.activations, but is {function!r}"
+            f"surrogates.activations, such as Tanh(), but is {function!r}"
         )
     try:
-        return _KNOWN.get(function) or Elementwise(function)
+        known = _KNOWN.get(function)
     except TypeError:  # a callable that cannot be hashed
-        return Elementwise(function)
+        known = None
+    if known is None:
+        _try(function)
+    return known or Elementwise(function)
+
+
+def _try(function):
+    name = getattr(function, "__name__", type(function).__name__)
+    if isinstance(function, nn.Module) and (
+        any(True for _ in function.parameters()) or any(True for _ in function.buffers())
+    ):
+        raise SurrogateError(
+            f"the activation {name} has parameters or buffers of its own, which no net would train, move or save: "
+            "give a function without"
+        )
+    z = torch.linspace(-2, 2, 64)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            once, again = function(z.clone()), function(z.clone())
+            apart = torch.cat([function(part.clone()) for part in z.split(1)])
+        except Exception as error:
+            raise SurrogateError(
+                f"the activation {name} cannot be applied to a vector of numbers ({error}): give a function of one "
+                "tensor that acts entry by entry"
+            ) from error
+    # to some units of rounding: vector instructions and their remainders differ by so much
+    if once.shape != z.shape or not all(
+        torch.allclose(once, other, rtol=1e-5, atol=1e-6, equal_nan=True) for other in (again, apart)
+    ):
+        raise SurrogateError(
+            f"the activation {name} does not act entry by entry, or gives another result each time: a layer field "
+            "and its derivative are defined for neither"
+        )

@@ -143,15 +143,14 @@ class Convolution(Field):
 
     @override
     def apply(self, state, weight, bias):
-        split = state.reshape(state.shape[0], self.channels, -1)
-        return F.conv1d(split, weight, bias, padding=self.kernel // 2).reshape(state.shape)
+        return F.conv1d(self._split(state), weight, bias, padding=self.kernel // 2).reshape(state.shape)
 
     @override
     def into(self, out, state, views):
         weight, bias = views
         found = self._grouped(F.conv1d, state, weight)
         out.copy_(self._apart(found, len(state)))
-        out.view(*out.shape[:-1], self.channels, -1).add_(bias[:, None, :, None])
+        self._split(out).add_(bias[:, None, :, None])
 
     @override
     def pull(self, p, weight, out):
@@ -167,12 +166,16 @@ class Convolution(Field):
             groups=len(p),
         )
         by_weight.copy_(found.view_as(by_weight))
-        torch.sum(p.view(*p.shape[:-1], self.channels, -1), (1, 3), out=by_bias)
+        torch.sum(self._split(p), (1, 3), out=by_bias)
 
     def _grouped(self, convolve, state, weight):
         return convolve(
             self._beside(state), weight.flatten(0, 1), padding=self.kernel // 2, groups=len(weight)
         )
+
+    def _split(self, state):
+        """(…, width) to (…, channels, receivers), a view."""
+        return state.unflatten(-1, (self.channels, state.shape[-1] // self.channels))
 
     def _beside(self, state):
         """(S, n, width) to (n, S·channels, receivers): members as groups of one convolution."""
@@ -180,7 +183,8 @@ class Convolution(Field):
         return state.transpose(0, 1).reshape(batch, members * self.channels, width // self.channels)
 
     def _apart(self, found, members):
-        return found.view(len(found), members, -1).transpose(0, 1)
+        batch, channels, receivers = found.shape
+        return found.view(batch, members, channels // members * receivers).transpose(0, 1)
 
 
 FIELDS: tuple[type[Field], ...] = (Dense, Antisymmetric, Convolution)

@@ -5,11 +5,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+
+from surrogates.errors import SurrogateError
 
 
 def transformed() -> bool:
-    """Whether a transform of ``torch.func`` or a tracer looks on, which must see plain operations alone."""
-    return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
+    """Whether ``torch.func``, forward-mode derivatives or a tracer look on, which must see plain operations."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._functorch.maybe_current_level() is not None
+        or forward_ad._current_level >= 0
+    )
 
 
 class Handwritten(ABC):
@@ -38,6 +45,11 @@ class Handwritten(ABC):
         """Return the result, differentiable in all inputs."""
         if transformed():
             return self.plain(*inputs)
+        if torch.is_autocast_enabled(inputs[0].device.type):
+            raise SurrogateError(
+                "a layered net computes in one precision and was called under torch.autocast: leave it, and "
+                "convert net and data with .to(torch.bfloat16) if that precision is wanted"
+            )
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
             return _Operation.apply(self, *inputs)
         with torch.no_grad():
@@ -62,12 +74,15 @@ class _Operation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, result):
-        inputs, kept = ctx.saved_tensors[: ctx.inputs], ctx.saved_tensors[ctx.inputs :]
-        needs = ctx.needs_input_grad[1:]
-        if not torch.is_grad_enabled():
+        saved = ctx.saved_tensors  # once: what unpacks it may hand it out only once
+        inputs, kept = saved[: ctx.inputs], saved[ctx.inputs :]
+        needs, again = ctx.needs_input_grad[1:], torch.is_grad_enabled()
+        if not again and not transformed() and not torch._C._functorch.is_legacy_batchedtensor(result):
             return None, *ctx.function.backward(inputs, kept, result, needs)
-        # create_graph: the derivative will be differentiated
+        # create_graph: the derivative will be differentiated; or several are asked for at once, under a vmap
         wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
-        value = ctx.function.plain(*inputs)
-        found = iter(torch.autograd.grad(value, wanted, result, create_graph=True, materialize_grads=True))
-        return None, *(next(found) if need else None for need in needs)
+        with torch.enable_grad():
+            value = ctx.function.plain(*inputs)
+        found = torch.autograd.grad(value, wanted, result, create_graph=again, materialize_grads=True)
+        each = iter(found)
+        return None, *(next(each) if need else None for need in needs)

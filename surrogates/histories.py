@@ -7,6 +7,7 @@ entries of a state.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import override
 
 import torch
@@ -38,6 +39,18 @@ class History(ABC):
 
         Row l holds minus its whole memory when ``spread(l−1)`` has returned; what rows held before is lost.
         """
+
+    def kept(self) -> tuple[Tensor, ...]:
+        """Hand over what the way back needs beside the increments, when ``spread`` has seen every layer."""
+        return ()
+
+    def back(self, kept: Sequence[Tensor]) -> None:
+        """Begin the way back, with what ``kept`` had handed over."""
+        return
+
+    def end(self) -> None:
+        """End the way back: nothing of it is held any longer."""
+        return
 
     @abstractmethod
     def gather(self, layer: int, q: Tensor, d: Tensor) -> None:
@@ -112,7 +125,7 @@ class Exponential(History):
         self._near, self._recall, self._intake, self._decay = (part.detach() for part in self.tables)
         self._learned = any(part.requires_grad for part in self.tables)
         self._block = table.near.shape[-1]
-        self._carried: list[Tensor] = []  # m_1, m_2, …, each (S, P, N)
+        self._carried: Sequence[Tensor] = []  # m_1, m_2, …, each (S, P, N)
         self._later: Tensor | None = None  # the derivative in m_{b+1} on the way back
         self._found: tuple[Tensor, ...] = ()
 
@@ -127,8 +140,6 @@ class Exponential(History):
     @override
     def spread(self, layer, d):
         done, block = layer + 1, self._block
-        if layer == 0:
-            self._carried = []
         if done % block:
             size, base = done & -done, layer // block * block
             end = min(done + size, len(d))
@@ -146,12 +157,20 @@ class Exponential(History):
             d[nearby].transpose(0, 1).baddbmm_(self._recall[:, nearby], self._carried[-1], beta=0, alpha=-1)
 
     @override
+    def kept(self):
+        kept, self._carried = tuple(self._carried), []
+        return kept
+
+    @override
+    def back(self, kept):
+        self._carried, self._later = kept, None
+        self._found = tuple(torch.zeros_like(part) for part in self.tables)
+
+    @override
     def gather(self, layer, q, d):
         depth, block = len(d), self._block
         index, base = layer // block, layer // block * block
         row = base % len(q)  # of the first layer of this block, in q
-        if layer == depth - 1:
-            self._later, self._found = None, tuple(torch.zeros_like(part) for part in self.tables)
         if layer > base:
             size, inside = layer & -layer, layer - base
             end = min(inside + size, depth - base)
@@ -187,6 +206,10 @@ class Exponential(History):
     @override
     def gradients(self, q, d):
         return self._found
+
+    @override
+    def end(self):
+        self._carried, self._later, self._found = [], None, ()
 
 
 def _subtract(rows: Tensor, first: int, end: int, block: Tensor, source: int, fresh: bool = False) -> None:

@@ -84,11 +84,16 @@ class _Sweeps(Handwritten):
     @override
     def forward(self, *inputs, keep):
         result, *kept = _forward(self.layers, inputs[0], self.everything, keep)
-        return result, tuple(kept)
+        return result, (*kept, *(self.layers.history.kept() if self.layers.history else ()))
 
     @override
     def backward(self, inputs, kept, result, needs):
-        found = _backward(self.layers, *kept, result, self.everything, needs[3], any(needs[4:]))
+        history = self.layers.history
+        if history:
+            history.back(kept[3:])
+        found = _backward(self.layers, *kept[:3], result, self.everything, needs[3], any(needs[4:]))
+        if history:
+            history.end()
         return found + (None,) * (len(needs) - len(found))
 
 

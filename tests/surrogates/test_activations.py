@@ -64,6 +64,18 @@ class TestSmoothedReLU:
         ]:
             assert SmoothedReLU(epsilon)(torch.tensor(z)).item() == pytest.approx(expected, abs=1e-15)
 
+    @pytest.mark.parametrize("sign", [-1, 1])
+    def test_slope_is_continuous_at_the_joints_whichever_way_it_is_computed(self, sign):
+        activation = SmoothedReLU(0.1)
+        joint = torch.tensor(0.1 * sign)
+        near = [torch.nextafter(joint, torch.tensor(to)) for to in (-1.0, 1.0)]
+        z = torch.stack([near[0], joint, near[1]]).requires_grad_()
+        by_autograd = torch.autograd.grad(activation(z).sum(), z)[0]
+        by_hand = activation.pull(activation.keep(z.detach().clone()), torch.ones(3))
+        expected = torch.full((3,), 1.0 if sign == 1 else 0.0)
+        torch.testing.assert_close(by_autograd, expected, rtol=0, atol=1e-14)
+        torch.testing.assert_close(by_hand, expected, rtol=0, atol=1e-14)
+
     def test_tends_to_relu(self):
         z = torch.linspace(-1, 1, 101)
         assert (SmoothedReLU(1e-9)(z) - torch.relu(z)).abs().max() < 1e-9
@@ -97,6 +109,26 @@ class TestOf:
         for function in (torch.erf, lambda z: z**2, torch.nn.GELU()):
             torch.testing.assert_close(activations.of(function)(z), function(z))
 
-    def test_refuses_what_is_not_a_function(self):
-        with pytest.raises(SurrogateError, match=r"torch\.tanh.*'tanh'"):
-            activations.of("tanh")
+    @pytest.mark.parametrize("given", ["tanh", activations.Tanh, torch.nn.Tanh, None])
+    def test_refuses_what_is_not_a_function(self, given):
+        with pytest.raises(SurrogateError, match=r"torch\.tanh.*, but is"):
+            activations.of(given)
+
+    def test_refuses_parameters_that_no_net_would_train(self):
+        with pytest.raises(SurrogateError, match="PReLU has parameters"):
+            activations.of(torch.nn.PReLU())
+
+    @pytest.mark.parametrize(
+        "function",
+        [lambda z: z.softmax(-1), lambda z: z - z.mean(), torch.nn.Dropout(), lambda z: z[:1]],
+        ids=["softmax", "mean", "dropout", "shape"],
+    )
+    def test_refuses_what_does_not_act_entry_by_entry_or_not_twice_the_same(self, function):
+        state = torch.get_rng_state()
+        with pytest.raises(SurrogateError, match="entry by entry, or gives another result"):
+            activations.of(function)
+        assert torch.equal(torch.get_rng_state(), state)
+
+    def test_refuses_a_function_of_something_else(self):
+        with pytest.raises(SurrogateError, match="cannot be applied"):
+            activations.of(lambda z, w: z * w)

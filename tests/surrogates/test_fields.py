@@ -57,6 +57,15 @@ class TestEveryField:
         torch.testing.assert_close(found[0], by_weight, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(found[1], by_bias, rtol=1e-12, atol=1e-12)
 
+    def test_takes_an_empty_batch(self, field):
+        weight, bias, state, p = (part if n < 2 else part[:, :0] for n, part in enumerate(drawn(field)))
+        out = torch.empty_like(state)
+        field.into(out, state, field.views(weight.unsqueeze(0), bias.unsqueeze(0))[0])
+        field.pull(p, weight, out)
+        found = torch.full_like(weight, math.nan), torch.full_like(bias, math.nan)
+        field.gradients(p, state, *found)
+        assert not any(part.any() for part in found)
+
     def test_is_linear_in_the_state(self, field):
         weight, _, state, other = drawn(field)
         zero = torch.zeros(field.shapes(WIDTH)[1])

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from test_engine import double_loop
 
-from surrogates import activations, exponentials, sweeps
+from surrogates import SurrogateError, activations, exponentials, sweeps
 from surrogates.fields import Antisymmetric, Convolution, Dense
 from surrogates.histories import Blocked, Exponential
 
@@ -80,6 +81,11 @@ def slow(leaves, memory, field=None, activation=None):
 def gradients(value, leaves, seed=3):
     direction = torch.randn(value.shape, generator=torch.Generator().manual_seed(seed))
     return torch.autograd.grad(value, leaves, direction, retain_graph=True, materialize_grads=True)
+
+
+def gradients_once(value, leaves, seed=3):
+    direction = torch.randn(value.shape, generator=torch.Generator().manual_seed(seed))
+    return torch.autograd.grad(value, leaves, direction, materialize_grads=True)
 
 
 def agree(first, second):
@@ -162,6 +168,40 @@ class TestAsAnOperationOfAutograd:
             lambda *given: fast(given, memory, everything=False), tuple(leaves), atol=1e-7
         )
 
+    def test_several_derivatives_at_once(self, memory):
+        """Under the vmap of ``is_grads_batched`` the way back is that of the plain operations."""
+        leaves = inputs(5, memory=memory)
+        value = fast(leaves, memory, everything=False)
+        several = torch.randn(3, *value.shape, generator=torch.Generator().manual_seed(1))
+        options = {"retain_graph": True, "materialize_grads": True}
+        together = torch.autograd.grad(value, leaves[:4], several, is_grads_batched=True, **options)
+        apart = [torch.autograd.grad(value, leaves[:4], one, **options) for one in several]
+        agree(together, [torch.stack(parts) for parts in zip(*apart, strict=True)])
+
+    def test_forward_mode_outside_of_torch_func(self, memory):
+        leaves = [leaf.detach() for leaf in inputs(4, memory=memory)]
+        direction = torch.ones_like(leaves[0])
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(leaves[0], direction)
+            value = fast([dual, *leaves[1:]], memory, everything=False)
+            found = torch.autograd.forward_ad.unpack_dual(value).tangent
+        _, expected = torch.func.jvp(
+            lambda start: fast([start, *leaves[1:]], memory, everything=False), (leaves[0],), (direction,)
+        )
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+
+    def test_inside_a_checkpoint_of_torch(self, memory):
+        leaves = inputs(5, memory=memory)
+        value = torch.utils.checkpoint.checkpoint(
+            lambda *given: fast(given, memory, everything=False), *leaves, use_reentrant=False
+        )
+        agree(gradients_once(value, leaves), gradients(fast(leaves, memory, everything=False), leaves))
+
+    def test_autocast_is_refused_in_a_sentence(self, memory):
+        leaves = inputs(3, memory=memory)
+        with torch.autocast("cpu"), pytest.raises(SurrogateError, match=r"torch\.autocast"):
+            fast(leaves, memory)
+
     def test_transforms_of_torch_func(self, memory):
         leaves = [leaf.detach() for leaf in inputs(4, memory=memory)]
 
@@ -189,16 +229,24 @@ def kept(memory, depth, segment=None):
     return found / (BATCH * WIDTH)
 
 
+def carried(memory, depth):
+    """States that exponentials carry from block to block of 8 layers: as many as there are exponentials."""
+    if memory != "exponential":
+        return 0
+    return (depth // 8 - 1) * inputs(depth, members=1, memory=memory)[5].shape[-1]
+
+
 @pytest.mark.parametrize(("memory", "tensors"), [("none", 1), ("blocked", 2), ("exponential", 2)])
 def test_storage_is_linear_in_the_depth(memory, tensors):
-    """What the activation keeps, with memory the increments, and one state in so many."""
+    """What the activation keeps, with memory the increments, one state in so many, and what exponentials carry."""
     for depth in (32, 64, 256):
-        assert kept(memory, depth) == tensors * depth + depth // sweeps.STRIDE
+        assert kept(memory, depth) == tensors * depth + depth // sweeps.STRIDE + carried(memory, depth)
 
 
 @pytest.mark.parametrize(("memory", "tensors"), [("none", 0), ("blocked", 1), ("exponential", 1)])
 def test_segments_keep_one_state_in_so_many_layers(memory, tensors):
-    assert kept(memory, 64, segment=8) == tensors * 64 + 64 // 8 + 1  # one for the layer at work
+    expected = tensors * 64 + 64 // 8 + 1 + carried(memory, 64)  # one for the layer at work
+    assert kept(memory, 64, segment=8) == expected
 
 
 def test_members_do_not_touch_each_other():
