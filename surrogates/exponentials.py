@@ -64,7 +64,8 @@ def table(steps: Tensor, order: float | Tensor, tolerance: float = 1e-6, block: 
     where a is exact. At γ = 0.5, T/δ = 1024 there are P = 12, 17, 22 exponentials for ε = 1e-4, 1e-6, 1e-8;
     P grows like log(1/ε) (log(T/δ) + log(1/ε)). Time and storage O(L(B + P)); ``block`` B trades the two.
 
-    ``steps`` (..., L) and ``order`` as in ``caputo.memory``; all grids share P. Tables are computed in
+    ``steps`` (..., L) and ``order`` as in ``caputo.memory``. Each grid has the exponentials that it has alone;
+    P is the largest number of them, and a grid with fewer has others of weight 0. Tables are computed in
     float64 and rounded once to the dtype of the steps, which adds to ε. They are differentiable in steps and
     order: exponents are s_k/T with T as it moves; h, s_0, N and P are chosen on the host from the values of γ
     and T/δ (to the next power of two, so that P rarely changes in training) and are constants to the
@@ -73,10 +74,20 @@ def table(steps: Tensor, order: float | Tensor, tolerance: float = 1e-6, block: 
     ``caputo.memory`` is cheaper and exact.
 
     Raises ``SurrogateError`` for a tolerance outside [1e-10, 1e-2], a block that is not a whole number >= 1,
-    and what ``caputo.memory`` refuses. Sources: Beylkin and Monzón (Appl. Comput. Harmon. Anal. 28, 2010) for
-    the trapezoidal rule; Jiang, Zhang, Zhang and Zhang (Commun. Comput. Phys. 21, 2017) for the fast L1 scheme.
+    and what ``caputo.memory`` refuses; ``expansion`` is the same without looking at the values. Sources:
+    Beylkin and Monzón (Appl. Comput. Harmon. Anal. 28, 2010) for the trapezoidal rule; Jiang, Zhang, Zhang and
+    Zhang (Commun. Comput. Phys. 21, 2017) for the fast L1 scheme.
     """
     _check(steps, order, tolerance, block)
+    return expansion(steps, order, tolerance, block)
+
+
+def expansion(steps: Tensor, order: float | Tensor, tolerance: float = 1e-6, block: int = 32) -> Exponentials:
+    """``table`` without the checks, for callers whose steps are positive by construction.
+
+    A grid that has left the numbers, or whose order has, gets tables of NaN and leaves those of the others as
+    they are. One host synchronisation.
+    """
     layers = steps.shape[-1]
     blocks = -(-layers // block)
     filled = torch.cat((steps, steps[..., -1:].expand(*steps.shape[:-1], blocks * block - layers)), -1)
@@ -85,10 +96,11 @@ def table(steps: Tensor, order: float | Tensor, tolerance: float = 1e-6, block: 
     near, gains = caputo.table(grouped, each)
 
     tau = steps.double()
-    gamma = order.double() if isinstance(order, Tensor) else tau.new_tensor(order)
+    gamma = order.double() if isinstance(order, Tensor) else tau.new_full((), order)
     share = tau / tau.sum(-1, keepdim=True)  # of the horizon, which is 1 from here on: a has degree 0
     shares = F.pad(share, (0, blocks * block - layers)).unflatten(-1, (blocks, block))
-    shortest = float(shares[..., 1:, 0].detach().amin()) if blocks > 1 else 1.0
+    # 0 · Σ is NaN where any step has left the numbers, whichever it is
+    shortest = 0 * share.sum(-1) + (shares[..., 1:, 0].amin(-1) if blocks > 1 else 1.0)
     nodes, weights = (part.unsqueeze(-2) for part in _kernel(gamma, shortest, tolerance))  # (..., 1, P)
     gamma, share = gamma[..., None, None], share.unsqueeze(-1)  # (..., 1, 1), (..., L, 1)
     # Times within a block are sums of its own steps: t_l − t_{b(l)}, and t_{b(j)+1} − t_j, which is summed
@@ -122,52 +134,69 @@ def dense(sums: Exponentials) -> Tensor:
     return torch.cat(rows, -2)
 
 
-def _kernel(gamma: Tensor, shortest: float, tolerance: float) -> tuple[Tensor, Tensor]:
-    """Nodes s (..., P) and weights ω (..., P) of t^{−γ} for t from ``shortest`` to 1; gamma (...) float64."""
-    reach = 2.0 ** math.ceil(-math.log2(shortest))
-    steps, slow, gauss, fast = _plan(tuple(gamma.detach().flatten().tolist()), reach, tolerance)
-    h, slow = gamma.new_tensor((steps, slow)).reshape(2, *gamma.shape, 1)
+def _kernel(gamma: Tensor, shortest: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Nodes s (..., P) and weights ω (..., P) of t^{−γ} for t from ``shortest`` to 1; both (...), float64.
+
+    Each grid has the nodes it has alone, then nodes 0 of weight 0. What is not a number is replaced by some
+    other: neither the plan nor ``eigh`` bears it, and it comes back where the nodes meet order and steps.
+    """
+    gamma, shortest = torch.broadcast_tensors(gamma, shortest)
+    gamma = torch.where((gamma > 0) & (gamma < 1), gamma, 0.5)
+    shortest = shortest.nan_to_num(nan=1.0).clamp(torch.finfo(shortest.dtype).tiny, 1)
+    values = torch.stack((gamma, shortest)).detach().reshape(2, -1).tolist()
+    plans = [
+        _plan(order, 2.0 ** math.ceil(-math.log2(t)), tolerance) for order, t in zip(*values, strict=True)
+    ]
+    gauss, most = (max(plan[part] for plan in plans) for part in (2, 3))
+    h, slow, rank, count = gamma.new_tensor(plans).T.reshape(4, *gamma.shape, 1)
     power = gamma.unsqueeze(-1)
-    x = slow + h * torch.arange(1, fast + 1, dtype=h.dtype, device=h.device)
+    place = torch.arange(most, dtype=h.dtype, device=h.device)
+    inner, used = place < rank, place < count  # (..., P)
     scale = h / caputo.gamma_function(power)
     mass = scale * torch.exp(power * slow) / -torch.expm1(-power * h)  # Σ_{k≤0} ω_k
-    rank = torch.arange(gauss, dtype=h.dtype, device=h.device)
-    diagonal = _fore(power, h, rank, torch) + _back(power, h, rank, torch)
-    beside = torch.diag_embed(_squares(power, h, rank[1:], torch).sqrt(), offset=-1)
+    gauss_place, apart = place[:gauss], inner[..., :gauss]
+    diagonal = _fore(power, h, gauss_place, torch) + _back(power, h, gauss_place, torch)
+    # Rows beyond the rank are apart from the others, with eigenvalues of their own above all in (0, 1].
+    diagonal = torch.where(apart, diagonal, 1 + (gauss_place + 1) / gauss)
+    beside = torch.where(apart[..., 1:], _squares(power, h, gauss_place[1:], torch).sqrt(), 0.0)
+    beside = torch.diag_embed(beside, offset=-1)
     # both triangles: the derivative of eigh is that for a symmetric matrix, though it reads one of them
     eigenvalues, vectors = torch.linalg.eigh(torch.diag_embed(diagonal) + beside + beside.mT)
-    nodes = torch.cat((slow.exp() * eigenvalues, x.exp()), -1)
-    return nodes, torch.cat((mass * vectors[..., 0, :].square(), scale * torch.exp(power * x)), -1)
+    x = torch.where(used, slow + h * (place - rank + 1), 0.0)
+    beyond = (0, most - gauss)
+    nodes = torch.where(inner, F.pad(slow.exp() * eigenvalues, beyond), x.exp())
+    weights = torch.where(
+        inner, F.pad(mass * vectors[..., 0, :].square(), beyond), scale * torch.exp(power * x)
+    )
+    return torch.where(used, nodes, 0.0), torch.where(used, weights, 0.0)
 
 
-@lru_cache(maxsize=256)
-def _plan(orders: tuple[float, ...], reach: float, tolerance: float) -> tuple[list, list, int, int]:
-    """Steps h and points x_0 of each order, N and the number of nodes above x_0, for T = 1 and δ = 1/reach."""
-    gamma = np.array(orders)[:, None]  # (orders, 1)
-    low, high = np.full(gamma.shape, math.log(0.05)), np.full(gamma.shape, math.log(2))
+@lru_cache(maxsize=1024)
+def _plan(order: float, reach: float, tolerance: float) -> tuple[float, float, int, int]:
+    """Step h, point x_0, N and the number of all nodes, for T = 1 and δ = 1/reach."""
+    low, high = math.log(0.05), math.log(2)
     n = np.arange(1, 9)  # later terms are below the rounding of the first for any step in the bracket
     for _ in range(30):
         middle = (low + high) / 2
-        aliased = np.exp(loggamma(gamma + 2j * np.pi * n / np.exp(middle)).real - loggamma(gamma))
-        met = 2 * aliased.sum(-1, keepdims=True) <= tolerance / 2
-        low, high = np.where(met, middle, low), np.where(met, high, middle)
+        aliased = np.exp(loggamma(order + 2j * np.pi * n / np.exp(middle)).real - loggamma(order))
+        low, high = (middle, high) if 2 * aliased.sum() <= tolerance / 2 else (low, middle)
     h = np.exp(low)
     # N nodes are enough for s_0 = e^{x_0} with μ s_0^{2N} ‖π_N‖²/(2N)! = ε/4; μ ∝ s_0^γ, and π_N is for s_0 = 1
     rank = np.arange(1, _LARGEST + 1)
-    norm = np.log(_squares(gamma, h, rank, np)).cumsum(-1)
-    mass = np.log(h) - loggamma(gamma) - np.log(-np.expm1(-gamma * h))
+    norm = np.log(_squares(order, h, rank, np)).cumsum()
+    mass = np.log(h) - loggamma(order) - np.log(-np.expm1(-order * h))
     allowed = math.log(tolerance / 4) + loggamma(2 * rank + 1)
-    slow = (allowed - mass - norm) / (2 * rank + gamma)  # (orders, N) x_0
+    slow = (allowed - mass - norm) / (2 * rank + order)  # (N,) x_0
     # Above x_0 a point is kept while it and all beyond it can weigh more than ε/4 at some t ≥ δ: a term
     # h (st)^γ e^{−st}/Γ(γ) falls with t from st = γ on. Beyond sδ = e⁴ there is less than 1e-20.
-    count = math.ceil(float((4 + math.log(reach) - slow).max() / h.min()))
-    decay = slow[..., None] + h[..., None] * np.arange(1, count + 1) - math.log(reach)  # (orders, N, count)
-    decay = decay.clip(np.log(gamma)[..., None], 4)  # log of the largest, or worst, sδ
-    terms = np.exp(gamma[..., None] * decay - np.exp(decay)) * (h / np.exp(loggamma(gamma)))[..., None]
-    rest = terms[..., ::-1].cumsum(-1)[..., ::-1]
-    fast = (rest > tolerance / 4).sum(-1).max(0)  # (N,), enough for every order
-    best = int((rank + fast).argmin())
-    return h[:, 0].tolist(), slow[:, best].tolist(), int(rank[best]), int(fast[best])
+    count = math.ceil(float((4 + math.log(reach) - slow).max() / h))
+    decay = slow[:, None] + h * np.arange(1, count + 1) - math.log(reach)  # (N, count)
+    decay = decay.clip(np.log(order), 4)  # log of the largest, or worst, sδ
+    terms = np.exp(order * decay - np.exp(decay)) * (h / np.exp(loggamma(order)))
+    rest = terms[:, ::-1].cumsum(-1)[:, ::-1]
+    total = rank + (rest > tolerance / 4).sum(-1)  # (N,)
+    best = int(total.argmin())
+    return float(h), float(slow[best]), int(rank[best]), int(total[best])
 
 
 def _squares(gamma, h, n, xp):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from surrogates import caputo, exponentials
+from surrogates.errors import SurrogateError
 from surrogates.exponentials import check_tolerance
 from surrogates.fields import Field
 from surrogates.handwritten import transformed
@@ -28,8 +29,8 @@ class Fractional(RecursiveNet):
 
     ``exponentials`` is None for the exact memory, L²/2 multiply–adds per entry of a state in blocks that double,
     or a tolerance ε for ``exponentials.table``: every entry of a within ε of itself, and cost and storage
-    linear in L. It pays from about 200 layers. ``torch.func`` transforms and exported programs, which allow no
-    decision by value, use the exact memory all the same.
+    linear in L. It pays from about 200 layers. ``torch.func`` transforms, ``torch.compile`` and exported programs,
+    which allow no decision by value, use the exact memory all the same.
 
     Refuses a grid whose steps may turn negative. Not for nets where memory brings nothing (shallow, well
     conditioned): a ResNet is cheaper by the history product.
@@ -52,6 +53,11 @@ class Fractional(RecursiveNet):
         segment: int | None = None,
         exponentials: float | None = None,
     ):
+        if isinstance(order, Tensor):
+            raise SurrogateError(
+                f"Fractional takes its order as a number or as an Order, but was given a tensor of shape "
+                f"{tuple(order.shape)}: Order.learned(0.5) is an order that trains"
+            )
         if not isinstance(order, Order):
             caputo.check_order(order)
         if exponentials is not None:
@@ -74,7 +80,7 @@ class Fractional(RecursiveNet):
     def memory(self):
         order = self._order()
         if self._approximate:
-            table = exponentials.table(self.steps(), order, self.exponentials)
+            table = exponentials.expansion(self.steps(), order, self.exponentials)
             return exponentials.dense(table), table.gains
         return caputo.table(self.steps(), order)
 
@@ -82,7 +88,7 @@ class Fractional(RecursiveNet):
     def history(self):
         if not self._approximate:
             return super().history()
-        table = exponentials.table(self.steps(), self._order(), self.exponentials)
+        table = exponentials.expansion(self.steps(), self._order(), self.exponentials)
         return Exponential(table), table.gains
 
     @property
