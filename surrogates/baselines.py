@@ -16,7 +16,7 @@ class Baseline(nn.Module, ABC):
     in ±1/√(numbers that enter one entry of the layer's result): equal seeds give equal weights, and the
     global generator is left alone when one is given.
 
-    A wrong shape, dtype or device of x raises ``SurrogateError``; NaN is not looked for.
+    An x that is no tensor, or of a wrong shape, dtype or device, raises ``SurrogateError``; NaN is not looked for.
     """
 
     inputs: int
@@ -46,6 +46,11 @@ class Baseline(nn.Module, ABC):
 
     def _check(self, x: Tensor) -> None:
         name, weight = type(self).__name__, self.readout.weight
+        if not isinstance(x, Tensor):
+            raise SurrogateError(
+                f"{name} expects a tensor of inputs of shape (batch, {self.inputs}), but was given "
+                f"{type(x).__name__}: make one with torch.as_tensor(...)"
+            )
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise SurrogateError(
                 f"{name} expects inputs of shape (batch, {self.inputs}), but was given {tuple(x.shape)}"

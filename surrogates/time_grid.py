@@ -23,6 +23,10 @@ from surrogates.errors import SurrogateError
 # keeps each step positive for every finite parameter, without a kink and without moving the start.
 FLOOR = 1e-6
 
+# Largest θ that softplus is given, so that a positive step (or horizon) grows to 1.44e6 times its initial value
+# and no further: without it, θ near the largest float32 would make a step infinite. Beyond, the derivative is 0.
+CEILING = 1e6
+
 
 class TimeGrid(nn.Module, ABC):
     """L time steps τ_l with t_0 = 0, t_l = t_{l−1} + τ_l and horizon T = t_L.
@@ -34,14 +38,15 @@ class TimeGrid(nn.Module, ABC):
     ============  =================================================  ==============  ===============
     ``fixed``     given, or T/L; no trainable parameter              yes             fixed
     ``free``      the parameters themselves                          no              learned
-    ``positive``  (T/L)(ε + (1−ε) softplus(θ_l)/ln 2)                yes             learned
+    ``positive``  (T/L)(ε + (1−ε) softplus(min(θ_l, θ⁺))/ln 2)       yes             learned
     ``simplex``   T(ε/L + (1−ε) softmax(θ)_l), Σ_l τ_l = T           yes             fixed or learned
     ============  =================================================  ==============  ===============
 
-    with ε = ``FLOOR``. ``free`` is the rule of Antil, Díaz and Herberg (arXiv 2204.08528); learned steps go
-    back to Benning et al. (doi 10.3934/jcd.2019009). Do not use ``free`` where steps must stay positive
-    (powers of τ, certificates): training does drive them below zero in deep nets. Do not compare rules at
-    different horizons without a sweep over T: a longer horizon alone changes the net.
+    with ε = ``FLOOR`` and θ⁺ = ``CEILING``; a learned horizon of ``simplex`` is a positive step. ``free`` is the
+    rule of Antil, Díaz and Herberg (arXiv 2204.08528); learned steps go back to Benning et al. (doi
+    10.3934/jcd.2019009). Do not use ``free`` where steps must stay positive (powers of τ, certificates): training
+    does drive them below zero in deep nets. Do not compare rules at different horizons without a sweep over T: a
+    longer horizon alone changes the net.
 
     A grid is a module of its own: a net that is given one registers it, and two nets that are given the same
     object train the same steps. Steps come in the grid's dtype and on its device (``grid.to(...)``). Parameters
@@ -174,11 +179,11 @@ RULES: Mapping[str, Callable[[int, float], TimeGrid]] = MappingProxyType(
 
 
 def _positive_factor(logits: Tensor) -> Tensor:
-    """ε + (1−ε) softplus(θ)/ln 2: 1 at θ = 0, exponential below (relative steps), linear above.
+    """ε + (1−ε) softplus(min(θ, θ⁺))/ln 2: 1 at θ = 0, exponential below (relative steps), linear above.
 
     softplus and not exp, because exp overflows to infinity at θ = 89 in float32.
     """
-    return FLOOR + (1 - FLOOR) / math.log(2) * F.softplus(logits)
+    return FLOOR + (1 - FLOOR) / math.log(2) * F.softplus(logits.clamp(max=CEILING))
 
 
 def _uniform(layers, horizon) -> Tensor:

@@ -49,7 +49,10 @@ class AdditiveDenseNet(LayeredNet):
 
     @override
     def last(self, start):
-        return self._march(start, self.layer_weight, self.layer_bias, self.steps())[..., -1, :, :].mT
+        later = self._march(start, self.layer_weight, self.layer_bias, self.steps())
+        return later[..., -1, :, :].mT.clone(
+            memory_format=torch.contiguous_format
+        )  # not a view of what is kept
 
     def _march(self, start, weight, bias, steps):
         march = _March(self.activation)

@@ -1,7 +1,7 @@
 """What all layered families share: lift, readout, a time grid, and the checks at the door."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import torch
@@ -30,8 +30,11 @@ class LayeredNet(nn.Module, ABC):
     An ensemble (``surrogates.ensemble``) is a net whose parameters have a member axis in front, of length
     ``members``; x and the result then have it too, states after their first axis.
 
-    The net does not look for NaN; ``training.fit`` does, once per tensor. A wrong shape, dtype or device of x
-    raises ``SurrogateError``.
+    The net does not look for NaN; ``training.fit`` does, once per tensor. An x that is no tensor, or of a wrong
+    shape, dtype or device, raises ``SurrogateError``, and so does a time grid or an order that does not agree with
+    the weights in dtype and device. ``torch.compile`` and ``torch.export`` leave this door out. Compiling gives the
+    same results but is of no use for speed: plain operations take the place of the sweeps written by hand, some ten
+    seconds go before the first pass, and each takes several times as long.
     """
 
     positive_steps_only: ClassVar[bool] = False
@@ -63,6 +66,10 @@ class LayeredNet(nn.Module, ABC):
                 "training, and a power of a negative step is NaN; use TimeGrid.positive, TimeGrid.simplex or "
                 "TimeGrid.fixed"
             )
+        if not isinstance(timed_lift, bool):
+            raise SurrogateError(
+                f"{self._name} needs True or False for timed_lift, but timed_lift={timed_lift!r}"
+            )
         if timed_lift and time.layers < 2:
             raise SurrogateError(
                 f"{self._name} with timed_lift needs a time grid of at least two steps, one of them for the "
@@ -71,7 +78,7 @@ class LayeredNet(nn.Module, ABC):
         self.inputs, self.outputs, self.width = inputs, outputs, width
         self.activation = activations.of(activation)
         self.time = time
-        self.timed_lift = bool(timed_lift)
+        self.timed_lift = timed_lift
         self.layers = time.layers - self.timed_lift
         self.members: int | None = None
         self.lift_weight = _drawn((width, inputs), inputs, generator)
@@ -151,6 +158,11 @@ class LayeredNet(nn.Module, ABC):
     def _check(self, x: Tensor) -> None:
         members = () if self.members is None else (self.members,)
         shape = f"({', '.join([*map(str, members), 'batch', str(self.inputs)])})"
+        if not isinstance(x, Tensor):
+            raise SurrogateError(
+                f"{self._name} expects a tensor of inputs of shape {shape}, but was given {type(x).__name__}: make "
+                "one with torch.as_tensor(...)"
+            )
         fits = x.ndim == 2 or (members and x.ndim == 3 and x.shape[0] == self.members)
         if not fits or x.shape[-1] != self.inputs:
             raise SurrogateError(
@@ -162,6 +174,25 @@ class LayeredNet(nn.Module, ABC):
                 f"{self._name} holds {weight.dtype} on {weight.device}, but was given {x.dtype} on "
                 f"{x.device}: convert one of them with .to(...)"
             )
+        for name, part in self._modules.items():  # the time grid, and an order
+            for value in _values(part):
+                if value.dtype != weight.dtype or value.device != weight.device:
+                    what = "time grid" if name == "time" else name
+                    raise SurrogateError(
+                        f"{self._name} holds {weight.dtype} on {weight.device}, but its {what} {value.dtype} on "
+                        f"{value.device}: convert the whole net with .to(...), and do not share a {what} among "
+                        "nets that differ in this"
+                    )
+
+
+def _values(module: nn.Module) -> Iterator[Tensor]:
+    """Yield the floating-point parameters and buffers; module.parameters() takes twice as long."""
+    for values in (module._parameters, module._buffers):
+        for value in values.values():
+            if value is not None and value.is_floating_point():  # an index is no part of the arithmetic
+                yield value
+    for part in module._modules.values():
+        yield from _values(part)
 
 
 def _drawn(shape: tuple[int, ...], columns: int, generator: torch.Generator | None) -> nn.Parameter:

@@ -3,11 +3,12 @@
 import copy
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from surrogates import FAMILIES, RULES, LayeredNet, SurrogateError, TimeGrid
+from surrogates import FAMILIES, RULES, LayeredNet, SurrogateError, TimeGrid, ensemble
 
 LAYERS, WIDTH, BATCH = 5, 4, 6
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -102,6 +103,18 @@ class ModuleContract:
             states = net.states(x)
         torch.testing.assert_close(states, net.states(x), **EXACT)
 
+    def test_results_may_be_modified_in_place(self, rule, build):
+        """As those of torch's own modules: neither what the way back keeps nor a view of it."""
+        net, x = build(self.family, rule), inputs()
+        parameters = [value for name, value in net.named_parameters() if "readout" not in name]
+        for function in (net.last, lambda start: net.readout(net.last(start).mul_(2.0))):
+            found, expected = (
+                torch.autograd.grad(change(function(net.lift(x))).square().sum(), parameters)
+                for change in (lambda y: y.mul_(3.0).add_(1.0), lambda y: 3.0 * y + 1.0)
+            )
+            for value, reference in zip(found, expected, strict=True):
+                torch.testing.assert_close(value, reference, **EXACT)
+
     def test_samples_do_not_know_each_other(self, rule, build):
         net, x = build(self.family, rule), inputs()
         apart = torch.cat([net(sample.unsqueeze(0)) for sample in x])
@@ -171,12 +184,35 @@ class ModuleContract:
             (torch.zeros(3, dtype=torch.float64), r"\(batch, 3\).*\(3,\)"),
             (torch.zeros(6, 3, dtype=torch.float32), "float64.*float32"),
             (torch.zeros(6, 3, dtype=torch.float64, device="meta"), "cpu.*meta"),
+            ([[1.0, 2.0, 3.0]], r"a tensor.*\(batch, 3\).*given list.*as_tensor"),
+            (np.zeros((6, 3)), r"a tensor.*given ndarray"),
         ],
-        ids=["width", "axes", "dtype", "device"],
+        ids=["width", "axes", "dtype", "device", "list", "array"],
     )
-    def test_refuses_inputs_of_wrong_shape_dtype_or_device(self, rule, build, x, message):
+    def test_refuses_inputs_of_wrong_kind_shape_dtype_or_device(self, rule, build, x, message):
         with pytest.raises(SurrogateError, match=message):
             build(self.family, rule)(x)
+
+    def test_refuses_a_time_grid_of_another_dtype_or_device(self, rule, build):
+        """Two nets share a grid, one is converted and takes it along; or the grid is converted alone."""
+        grid = RULES[rule](LAYERS, 1.3)
+        net, other = build(self.family, grid), build(self.family, grid)
+        other.to(torch.float32)
+        for call, x in ((net, inputs()), (net.states, inputs())):
+            with pytest.raises(SurrogateError, match=rf"{self.family.__name__} .*64.* time grid .*32.*\.to"):
+                call(x)
+        assert other(inputs().float()).dtype == torch.float32
+        net.time.to("meta")
+        with pytest.raises(SurrogateError, match=r"cpu.* time grid .*meta"):
+            net(inputs())
+
+    @pytest.mark.parametrize("part", range(2))
+    def test_refuses_one_time_grid_of_another_dtype_among_members(self, part, build):
+        net = ensemble.stack([build(self.family, rule) for rule in ("positive", "simplex")])
+        assert net(inputs()).shape == (2, BATCH, 2)
+        net.time.groups[part].float()
+        with pytest.raises(SurrogateError, match=r"time grid.*float32"):
+            net(inputs())
 
     @pytest.mark.parametrize("name", ["inputs", "outputs", "width"])
     @pytest.mark.parametrize("value", [0, -1, 2.0, True, None])
@@ -188,6 +224,11 @@ class ModuleContract:
     def test_refuses_something_else_than_a_time_grid(self):
         with pytest.raises(SurrogateError, match="time grid"):
             self.family(inputs=3, outputs=2, width=4, time=torch.ones(4))
+
+    @pytest.mark.parametrize("value", ["no", 1, 0, None])
+    def test_refuses_a_timed_lift_that_is_neither_true_nor_false(self, value, build):
+        with pytest.raises(SurrogateError, match=f"True or False for timed_lift, but timed_lift={value!r}"):
+            build(self.family, "fixed", timed_lift=value)
 
     def test_refuses_a_timed_lift_that_leaves_no_layer(self, build):
         with pytest.raises(SurrogateError, match="at least two steps"):

@@ -92,10 +92,11 @@ class TestEveryBaseline:
             (torch.zeros(3, dtype=torch.float64), r"\(batch, 3\).*\(3,\)"),
             (torch.zeros(6, 3, dtype=torch.float32), "float64.*float32"),
             (torch.zeros(6, 3, dtype=torch.float64, device="meta"), "cpu.*meta"),
+            ([[1.0, 2.0, 3.0]], r"a tensor.*\(batch, 3\).*given list.*as_tensor"),
         ],
-        ids=["columns", "axes", "dtype", "device"],
+        ids=["columns", "axes", "dtype", "device", "list"],
     )
-    def test_refuses_inputs_of_wrong_shape_dtype_or_device(self, baseline, x, message):
+    def test_refuses_inputs_of_wrong_kind_shape_dtype_or_device(self, baseline, x, message):
         with pytest.raises(SurrogateError, match=f"{baseline.__name__}.*{message}"):
             build(baseline)(x)
 

@@ -20,6 +20,7 @@ from surrogates import (
     ConcatenatingDenseNet,
     Fractional,
     LayeredNet,
+    Order,
     ResNet,
     SurrogateError,
     TimeGrid,
@@ -169,6 +170,17 @@ class TestFractionalDoor:
     def test_refuses_an_order_outside_the_interval(self, build, order):
         with pytest.raises(SurrogateError, match="strictly between 0 and 1"):
             build(Fractional, "fixed", order=order)
+
+    @pytest.mark.parametrize("make", [Order.fixed, Order.learned], ids=["fixed", "learned"])
+    def test_refuses_an_order_of_another_dtype_or_device(self, build, make):
+        order = make(0.4)
+        net = build(Fractional, "simplex", order=order)
+        order.float()
+        with pytest.raises(SurrogateError, match=r"Fractional .*64.* order .*32"):
+            net(inputs())
+        order.to("meta", torch.float64)
+        with pytest.raises(SurrogateError, match=r"cpu.* order .*meta"):
+            net(inputs())
 
     def test_description_tells_the_order(self, build):
         assert "order=0.3" in repr(build(Fractional, "simplex", order=0.3))

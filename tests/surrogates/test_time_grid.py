@@ -3,14 +3,15 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import surrogates.time_grid
 from surrogates import RULES, SurrogateError, TimeGrid
 
 POSITIVE = [name for name, make in RULES.items() if make(2, 1.0).always_positive]
-wild = st.floats(-(2.0**100), 2.0**100, width=32)
+wild = st.floats(allow_nan=False, allow_infinity=False, width=32)
+LARGEST = torch.finfo(torch.float32).max
 
 
 def fill(grid, values):
@@ -139,15 +140,19 @@ class TestPositivity:
 
     @pytest.mark.parametrize("positive_rule", POSITIVE)
     @given(values=st.lists(wild, min_size=6, max_size=6))
+    @example(values=[LARGEST] * 6)
+    @example(values=[-LARGEST, LARGEST] * 3)
     def test_steps_are_positive_and_finite_in_float32(self, positive_rule, values):
         grid = RULES[positive_rule](6, 1.0).to(torch.float32)
         fill(grid, values)
         steps = grid()
         assert (steps > 0).all()
-        assert steps.isfinite().all()
+        assert grid.times.isfinite().all()
 
     @pytest.mark.parametrize("positive_rule", [name for name in POSITIVE if name != "fixed"])
     @given(values=st.lists(wild, min_size=6, max_size=6))
+    @example(values=[LARGEST] * 6)
+    @example(values=[-LARGEST, LARGEST] * 3)
     def test_gradients_are_finite_in_float32(self, positive_rule, values):
         grid = RULES[positive_rule](6, 1.0).to(torch.float32)
         fill(grid, values)
@@ -171,6 +176,23 @@ class TestPositivity:
         fill(grid, [-0.35, 0.1])
         assert not grid.always_positive
         assert grid().tolist() == [-0.35, 0.1]
+
+    @given(values=st.lists(st.floats(-1e3, 1e3), min_size=6, max_size=6))
+    def test_ceiling_leaves_ordinary_values_alone(self, values):
+        grid, floor = TimeGrid.positive(6, 3.0), surrogates.time_grid.FLOOR
+        fill(grid, values)
+        softplus = torch.nn.functional.softplus(grid.logits)
+        torch.testing.assert_close(
+            grid(), 0.5 * (floor + (1 - floor) * softplus / math.log(2)), rtol=1e-14, atol=0
+        )
+
+    def test_a_step_grows_no_further_than_the_ceiling(self):
+        grid, ceiling = TimeGrid.positive(3, 3.0), surrogates.time_grid.CEILING
+        fill(grid, [0.999 * ceiling, ceiling, 1e300])
+        below, there, beyond = grid().tolist()
+        assert below < there == beyond == pytest.approx(ceiling / math.log(2), rel=1e-5)
+        grid()[2].backward()
+        assert (grid.logits.grad == 0).all()
 
     def test_floor_leaves_the_start_alone(self):
         assert 0 < surrogates.time_grid.FLOOR < 1e-3
