@@ -85,8 +85,8 @@ def table(steps: Tensor, order: float | Tensor, tolerance: float = 1e-6, block: 
 def expansion(steps: Tensor, order: float | Tensor, tolerance: float = 1e-6, block: int = 32) -> Exponentials:
     """``table`` without the checks, for callers whose steps are positive by construction.
 
-    A grid that has left the numbers, or whose order has, gets tables of NaN and leaves those of the others as
-    they are. One host synchronisation.
+    A grid that has left the numbers, or whose order has, gets tables that are not finite and leaves those of
+    the others as they are. One host synchronisation.
     """
     layers = steps.shape[-1]
     blocks = -(-layers // block)

@@ -186,6 +186,7 @@ class TestGrids:
             {"timed_lift": True},
             {"segment": 2},
             {"activation": torch.sin},
+            {"exponentials": 1e-4},
         ],
         ids=lambda options: next(iter(options)),
     )
@@ -194,6 +195,26 @@ class TestGrids:
         net, x = ensemble.stack(nets), inputs(len(nets), 6, 3)
         expected = torch.stack([single(part) for single, part in zip(nets, x, strict=True)])
         torch.testing.assert_close(net(x), expected, rtol=1e-13, atol=1e-14)
+
+    def test_exponentials_of_members_with_very_different_steps(self, build):
+        """One short step in one member must not give the others more nodes, or other ones."""
+        short = torch.ones(70)
+        short[32] = 1e-7
+        grids = [TimeGrid.simplex(70), TimeGrid.fixed(steps=short), TimeGrid.positive(70, horizon=3.0)]
+        orders = [Order.learned(0.3), Order.learned(0.6), Order.fixed(0.8)]
+        nets = [
+            build(Fractional, time, seed=seed, order=order, exponentials=1e-3)
+            for seed, (time, order) in enumerate(zip(grids, orders, strict=True))
+        ]
+        net, x = ensemble.stack(nets), inputs(3, 6, 3)
+        expected = torch.stack([single(part) for single, part in zip(nets, x, strict=True)])
+        torch.testing.assert_close(net(x), expected, rtol=1e-12, atol=1e-13)
+        net(x).square().sum().backward()
+        expected.square().sum().backward()
+        found = net.order.groups[net.order.of(0)[0]].logit.grad
+        torch.testing.assert_close(
+            found, torch.stack([order.logit.grad for order in orders[:2]]), rtol=1e-10, atol=0
+        )
 
 
 class TestDoor:

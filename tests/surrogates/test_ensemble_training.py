@@ -81,6 +81,18 @@ class TestMemberByMember:
         assert orders[0]() != 0.3
         assert orders[1]() == 0.6
 
+    def test_exponentials_beside_a_short_step(self, build):
+        """Over two blocks of layers, at the tolerance that shows a choice of other nodes best."""
+        short = torch.ones(34)
+        short[32] = 1e-6
+        grids = [TimeGrid.simplex(34), TimeGrid.fixed(steps=short / 34), TimeGrid.positive(34)]
+        orders = [Order.learned(0.4), Order.fixed(0.6), Order.fixed(0.6)]
+        nets = [
+            build(Fractional, time, seed=seed, width=3, order=order, exponentials=1e-2)
+            for seed, (time, order) in enumerate(zip(grids, orders, strict=True))
+        ]
+        both(nets, TRAIN, VALID, VARIED[:3])
+
     @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
     def test_every_schedule(self, build, schedule):
         nets = [build(ResNet, "positive", seed=seed, layers=2) for seed in range(2)]
@@ -219,6 +231,32 @@ class TestFailure:
         for name, value in twins[1].state_dict().items():
             torch.testing.assert_close(nets[1].state_dict()[name], value, rtol=0, atol=1e-12, equal_nan=True)
         rest = [fit(twins[i], TRAIN, valid[i], VARIED[i]) for i in (0, 2)]
+        agree([found[0], found[2]], rest, [nets[0], nets[2]], [twins[0], twins[2]])
+
+    @pytest.mark.parametrize("fault", ["step", "order"])
+    def test_a_sum_of_exponentials_without_numbers(self, build, fault):
+        """… in its steps or its order, from which the tables of all members are made."""
+        nets = [
+            build(
+                Fractional,
+                "positive",
+                seed=seed,
+                layers=34,
+                width=3,
+                order=Order.learned(0.5),
+                exponentials=1e-2,
+            )
+            for seed in range(3)
+        ]
+        with torch.no_grad():
+            (nets[1].time.logits[5:6] if fault == "step" else nets[1].order.logit).fill_(math.nan)
+        twins, settings = copy.deepcopy(nets), [replace(each, epochs=3) for each in VARIED[:3]]
+        found = fit_ensemble(nets, TRAIN, VALID, settings)
+        with pytest.raises(SurrogateError, match=r"first in the state of layer .*time steps") as alone:
+            fit(twins[1], TRAIN, VALID, settings[1])
+        assert str(found[1]) == str(alone.value)
+        assert "no checkpoint was written" in str(found[1])
+        rest = [fit(twins[i], TRAIN, VALID, settings[i]) for i in (0, 2)]
         agree([found[0], found[2]], rest, [nets[0], nets[2]], [twins[0], twins[2]])
 
     def test_an_infinite_gradient_of_a_finite_loss_is_caught_before_the_step(self, build):

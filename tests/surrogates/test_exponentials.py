@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from surrogates import SurrogateError, caputo, engine, exponentials
+from surrogates import Fractional, Order, SurrogateError, TimeGrid, caputo, engine, exponentials
 
 
 def grid(name, layers, seed=3):
@@ -133,7 +133,7 @@ class TestTables:
 
 
 class TestManyGrids:
-    """Leading axes are grids of their own; they share the number of exponentials."""
+    """Leading axes are grids of their own, each with the exponentials that it has alone."""
 
     def test_each_grid_with_the_order_of_all_or_its_own(self):
         steps = torch.stack([grid(name, 30) for name in GRIDS])
@@ -151,6 +151,45 @@ class TestManyGrids:
         orders = torch.tensor([[0.2, 0.4], [0.6, 0.8]])
         sums = exponentials.table(steps, orders, 1e-7, block=8)
         assert relative_error(sums, caputo.memory(steps, orders)[0]) <= 1e-7
+
+    @pytest.mark.parametrize("orders", [0.5, [0.1, 0.3, 0.5, 0.7, 0.95]], ids=["one order", "one each"])
+    def test_each_grid_has_its_own_exponentials_and_others_of_weight_zero(self, orders):
+        steps = torch.stack([grid(name, 30) for name in GRIDS])
+        together = torch.tensor(orders).requires_grad_()
+        alone = together.detach().expand(5).clone().requires_grad_()
+        sums = exponentials.table(steps, together, 1e-7, block=8)
+        counts = set()
+        for index, single in enumerate(steps):
+            expected = exponentials.table(single, alone[index], 1e-7, block=8)
+            counts.add(count := expected.decay.shape[-1])
+            for name in ("recall", "intake", "decay"):
+                part = getattr(sums, name)[index, :, :count]
+                torch.testing.assert_close(part, getattr(expected, name), rtol=1e-13, atol=0)
+            assert not sums.recall[index, :, count:].any()
+            exponentials.dense(expected).sum().backward()
+        assert len(counts) > 1
+        assert sums.decay.shape[-1] == max(counts)
+        exponentials.dense(sums).sum().backward()
+        expected = alone.grad if together.ndim else alone.grad.sum()
+        torch.testing.assert_close(together.grad, expected, rtol=1e-10, atol=0)
+
+    @pytest.mark.parametrize("fault", ["step", "infinite step", "order"])
+    def test_a_grid_without_numbers_leaves_those_of_the_others(self, fault):
+        steps, orders = torch.stack([grid(name, 30) for name in GRIDS]), torch.linspace(0.1, 0.9, 5)
+        sound = exponentials.expansion(steps, orders, 1e-7, block=8)
+        if fault == "order":
+            orders[2] = math.nan
+        else:
+            steps[2, 11] = math.nan if fault == "step" else math.inf
+        steps.requires_grad_(), orders.requires_grad_()
+        sums = exponentials.expansion(steps, orders, 1e-7, block=8)
+        found, expected = exponentials.dense(sums), exponentials.dense(sound)
+        others = [0, 1, 3, 4]
+        torch.testing.assert_close(found[others], expected[others], rtol=1e-13, atol=0)
+        assert not found[2].isfinite().all()
+        found[others].sum().backward()
+        assert steps.grad[others].isfinite().all()
+        assert orders.grad[others].isfinite().all()
 
 
 class TestDerivatives:
@@ -241,3 +280,12 @@ class TestDoor:
     def test_orders_that_do_not_match_the_grids(self):
         with pytest.raises(SurrogateError, match=r"shape \(2,\)"):
             exponentials.table(torch.ones(2, 4), torch.full((3,), 0.5))
+
+    @pytest.mark.parametrize(
+        "order", [torch.tensor(0.5), torch.nn.Parameter(torch.tensor([0.5]))], ids=["0", "1"]
+    )
+    def test_a_net_is_given_its_order_as_a_number_or_an_object(self, order):
+        with pytest.raises(SurrogateError, match=r"tensor of shape \(1?,?\): Order\.learned\(0\.5\)"):
+            Fractional(3, 2, 4, TimeGrid.positive(5), order, exponentials=1e-6)
+        for given in (0.5, Order.learned(0.5)):
+            assert Fractional(3, 2, 4, TimeGrid.positive(5), given).memory()[0].shape == (5, 5)
