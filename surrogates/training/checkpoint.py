@@ -11,7 +11,7 @@ from torch import nn
 from surrogates.errors import SurrogateError
 from surrogates.nets.base import LayeredNet
 
-_FORMAT = "maxwell-inverse training 1"
+_FORMAT = "maxwell-inverse training 2"
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -53,31 +53,52 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def architecture(net: nn.Module) -> dict[str, Any]:
-    """What must agree for weights to have the same meaning: class, description, shapes, fixed times.
+    """What must agree for weights to have the same meaning: class, description, shapes, constants, what trains.
 
-    Constants of the time grid count (a net with horizon 2 is not the net with horizon 1), present learned
-    steps do not.
+    Constants are buffers, by value: a net of horizon 2 or order 0.7 is not the net of horizon 1 or order 0.3.
+    Present learned steps do not count.
     """
+    times = isinstance(net, LayeredNet)
     found = {
         "class": type(net).__name__,
         "description": net.extra_repr(),
         "shapes": {name: list(value.shape) for name, value in net.state_dict().items()},
         "dtypes": sorted({str(value.dtype) for value in net.state_dict().values()}),
+        "frozen": sorted(name for name, value in net.named_parameters() if not value.requires_grad),
+        "constants": {
+            name: value.tolist()
+            for name, value in net.named_buffers()
+            if not (times and name.startswith("time."))
+        },
     }
-    if isinstance(net, LayeredNet):
+    if times:
         found["time rule"] = net.time.rule
         found["time constants"] = {name: value.tolist() for name, value in net.time.named_buffers()}
     return found
 
 
+def lasting(start: dict[str, Any], net: nn.Module) -> dict[str, Any]:
+    """The architecture at the start of a training without the buffers that the training itself has moved.
+
+    Such as the running means of a batch normalisation, which go on with the weights.
+    """
+    present = dict(net.named_buffers())
+    kept = {name: value for name, value in start["constants"].items() if present[name].tolist() == value}
+    return {**start, "constants": kept}
+
+
 def check(
-    path: Path, content: dict[str, Any], net: nn.Module, settings: dict[str, Any], extensible: bool
+    path: Path, content: dict[str, Any], start: dict[str, Any], settings: dict[str, Any], extensible: bool
 ) -> None:
-    """Raise ``SurrogateError`` unless the checkpoint continues this very run.
+    """Raise ``SurrogateError`` unless the checkpoint continues this very run, of a net of architecture ``start``.
 
     The number of epochs may be raised when the schedule is ``extensible``: no epoch depends on it.
     """
-    differ = _differences(content["architecture"], architecture(net))
+    there, here = dict(content["architecture"]), dict(start)
+    constants, found = there.pop("constants"), here.pop("constants")
+    differ = _differences(there, here) or _differences(
+        constants, {name: value for name, value in found.items() if name in constants}
+    )
     if differ:
         raise SurrogateError(
             f"{path} belongs to another net ({differ}): build that net, give another checkpoint path, or "

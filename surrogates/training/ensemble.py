@@ -1,7 +1,7 @@
 """Training of many nets as one batched program."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from surrogates.training import checkpoint as checkpoints
 from surrogates.training import randomness
 from surrogates.training.door import check_pair
 from surrogates.training.ensemble_run import EnsembleRun
-from surrogates.training.loop import Callback, Pair
+from surrogates.training.loop import Callback, Pair, check_trains, scalar
 from surrogates.training.members import Samples
 from surrogates.training.settings import Settings
 from surrogates.training.trace import EpochState, Result
@@ -63,8 +63,13 @@ def fit_ensemble(
     """
     began = time.perf_counter()
     path = None if checkpoint is None else Path(checkpoint)
+    if not isinstance(nets, Iterable):
+        raise SurrogateError(
+            f"fit_ensemble trains a list of nets, but was given a {type(nets).__name__}: give [net], or use fit"
+        )
     nets = list(nets)
     net, count = ensemble.stack(nets), len(nets)
+    check_trains("fit_ensemble", net)
     settings = _each("settings", settings, count, lambda given: isinstance(given, Settings))
     train, valid = (_each(name, data, count, _one) for name, data in (("train", train), ("valid", valid)))
     _agree(settings)
@@ -74,14 +79,15 @@ def fit_ensemble(
         )
     fresh = any(map(callable, train))  # each epoch has data of its own
     samples = None if fresh else _samples("train", train)
-    run = EnsembleRun(net, settings, loss, _samples("valid", valid))
+    loss = loss if loss is mse else scalar(loss)  # which has a path of its own
+    run, start = EnsembleRun(net, settings, loss, _samples("valid", valid)), checkpoints.architecture(net)
     course, device = _course(settings, identity or {}), net.lift_weight.device
     with randomness.private(settings[0].seed, device):
         drawn = randomness.state(device)
         if path is not None and resume and path.exists():
             content = checkpoints.load(path, device)
             extensible = all(each.course.extensible for each in settings)
-            checkpoints.check(path, content, net, course, extensible)
+            checkpoints.check(path, content, start, course, extensible)
             run.restore(content)
             drawn = content["randomness"]
 
@@ -96,7 +102,7 @@ def fit_ensemble(
             due = run.epoch == settings[0].epochs or not run.active()
             if path is not None and (due or time.monotonic() - saved >= checkpoint_seconds):
                 parts = {
-                    "architecture": checkpoints.architecture(net),
+                    "architecture": checkpoints.lasting(start, net),
                     "settings": course,
                     "randomness": drawn,
                 }

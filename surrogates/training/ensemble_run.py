@@ -11,6 +11,7 @@ import torch
 from surrogates import ensemble
 from surrogates.errors import SurrogateError
 from surrogates.nets.base import LayeredNet
+from surrogates.order import Order
 from surrogates.training.members import MemberAdam, Samples, losses
 from surrogates.training.settings import Settings
 from surrogates.training.trace import EpochState, Result, Trace
@@ -44,7 +45,7 @@ class EnsembleRun:
         self.net, self.settings, self.valid, self.epoch = net, settings, valid, 0
         self.losses = losses(loss)
         self.samplers = [torch.Generator().manual_seed(each.seed) for each in settings]
-        self.members = [Member(Trace(steps=[steps])) for steps in self._steps()]
+        self.members = [Member(Trace(steps=[steps], order=order)) for steps, order in self._times()]
         self.best, self.faults = copy.deepcopy(net), {}
         self.optimiser = MemberAdam(net, [each.weight_decay for each in settings])
         self.rates = [0.0] * len(settings)
@@ -89,7 +90,7 @@ class EnsembleRun:
                 updates[index] += 1
         valid_losses = self._validate(known)
         self.epoch += 1
-        steps = self._steps()
+        times = self._times()
         for index in self.active():
             trace, count = self.members[index].trace, updates[index]
             trace.train_loss.append(total[index] / len(samples))
@@ -98,7 +99,9 @@ class EnsembleRun:
             trace.gradient_norm.append(norms[index] / count)
             trace.clipped.append(clipped[index] / count)
             trace.evaluations.append(int(count))
-            trace.steps.append(steps[index])
+            steps, order = times[index]
+            trace.steps.append(steps)
+            trace.order.extend(order)
             self._compare(index)
 
     def _update(self, samples: Samples, known: str) -> list[list[float]]:
@@ -195,7 +198,12 @@ class EnsembleRun:
         ]
         self.epoch, self.faults = content["epoch"], content["faults"]
 
-    def _steps(self) -> list[list[float]]:
-        """The present steps of all members, one row of each trace."""
-        with torch.no_grad():
-            return self.net.time().tolist()
+    @torch.no_grad()
+    def _times(self) -> list[tuple[list[float], list[float]]]:
+        """The present steps of all members, and with each its order in a list, empty if never learned."""
+        steps, orders = self.net.time().tolist(), getattr(self.net, "order", None)
+        if not isinstance(orders, Order):
+            return [(row, []) for row in steps]
+        learned = [any(True for _ in orders.groups[orders.of(i)[0]].parameters()) for i in range(len(steps))]
+        values = orders().tolist()
+        return [(row, values[i : i + 1] if learned[i] else []) for i, row in enumerate(steps)]

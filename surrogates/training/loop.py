@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from surrogates.errors import SurrogateError
 from surrogates.losses import mse
 from surrogates.nets.base import LayeredNet
+from surrogates.order import Order
 from surrogates.training import checkpoint as checkpoints
 from surrogates.training import randomness
 from surrogates.training.door import check_pair
@@ -71,14 +72,16 @@ def fit(
     ``identity`` says what else the run depends on, above all which data it sees (plain values): a checkpoint of
     another identity is refused, as one of other settings is.
 
-    Raises ``SurrogateError`` for NaN or infinity in the data, for a checkpoint that is damaged or belongs to
-    another net or other settings, and for a loss or gradient that is not finite: it names the epoch, the
-    first layer that is not finite, the steps and the last good checkpoint. This and any other exception
+    Raises ``SurrogateError`` for NaN or infinity in the data, for a net of which nothing trains, for a loss that
+    is no scalar tensor, for a checkpoint that is damaged or belongs to another net (also in an order or in what
+    is frozen) or other settings, and for a loss or gradient that is not finite: it names the epoch, the first
+    layer that is not finite, the steps and the last good checkpoint. This and any other exception
     leaves the net with the weights it had then, to be looked into; the good ones are in the checkpoint. Not
     for data that do not fit in memory.
     """
     began = time.perf_counter()
     path = None if checkpoint is None else Path(checkpoint)
+    check_trains("fit", net)
     check_pair("valid", valid)
     if not callable(train):
         check_pair("train", train)
@@ -90,13 +93,15 @@ def fit(
     rates = [group["lr"] for group in optimise.param_groups]
     course = {**settings.plain(), "optimiser": type(optimise).__name__, "rates": rates, **(identity or {})}
     sampler = torch.Generator().manual_seed(settings.seed)
-    trace, epoch, best_epoch, best_loss, best = Trace(steps=_steps(net)), 0, 0, math.inf, _cloned(net)
+    start, loss = checkpoints.architecture(net), scalar(loss)
+    trace, epoch, best_epoch, best_loss, best = Trace(), 0, 0, math.inf, _cloned(net)
+    _note_times(trace, net)
     device, was_training = next(net.parameters()).device, net.training
     with randomness.private(settings.seed, device):
         drawn = randomness.state(device)
         if path is not None and resume and path.exists():
             content = checkpoints.load(path, device)
-            checkpoints.check(path, content, net, course, settings.course.extensible)
+            checkpoints.check(path, content, start, course, settings.course.extensible)
             net.load_state_dict(content["weights"])
             optimise.load_state_dict(content["optimiser"])
             sampler.set_state(content["sampler"].cpu())
@@ -125,7 +130,7 @@ def fit(
             trace.gradient_norm.append(norms)
             trace.clipped.append(clipped)
             trace.evaluations.append(evaluations)
-            trace.steps.extend(_steps(net))
+            _note_times(trace, net)
             if valid_loss < best_loss:
                 best_epoch, best_loss, best = epoch, valid_loss, _cloned(net)
             drawn, patient = randomness.state(device), not settings.out_of_patience(trace.valid_loss)
@@ -134,7 +139,7 @@ def fit(
                 checkpoints.save(
                     path,
                     {
-                        "architecture": checkpoints.architecture(net),
+                        "architecture": checkpoints.lasting(start, net),
                         "settings": course,
                         "weights": net.state_dict(),
                         "best": best,
@@ -178,12 +183,44 @@ def _run_epoch(net, x, y, settings, loss, optimise, sampler) -> tuple[float, flo
     return total / len(x), norms / len(batches), clipped / len(batches), evaluations
 
 
-def _steps(net: nn.Module) -> list[list[float]]:
-    """The present steps as one row of the trace; no row for a net without a time grid."""
-    if not isinstance(net, LayeredNet):
-        return []
-    with torch.no_grad():
-        return [net.time().tolist()]
+def check_trains(name: str, net: nn.Module) -> None:
+    """Raise ``SurrogateError`` for what has no parameter that trains; ``name`` is that of the caller."""
+    if not isinstance(net, nn.Module):
+        raise SurrogateError(
+            f"{name} trains one net, a torch module, but was given a {type(net).__name__}: give one, or a list "
+            "of layered nets to fit_ensemble"
+        )
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise SurrogateError(
+            f"{name} was given a {type(net).__name__} of which no parameter trains: let some train with "
+            "requires_grad_(True), or use the net as it is"
+        )
+
+
+def scalar(loss: Loss) -> Loss:
+    """The loss with a check that its value is one number in a tensor; otherwise it raises ``SurrogateError``."""
+
+    def checked(prediction, target):
+        value = loss(prediction, target)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            given = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise SurrogateError(
+                f"a loss returns one number as a tensor, but this one returned {given} for predictions of shape "
+                f"{tuple(prediction.shape)}: take the mean or the sum of it"
+            )
+        return value
+
+    return checked
+
+
+@torch.no_grad()
+def _note_times(trace: Trace, net: nn.Module) -> None:
+    """Add the present steps, and the order if it can be learned, to the trace of a net that has them."""
+    if isinstance(net, LayeredNet):
+        trace.steps.append(net.time().tolist())
+        order = getattr(net, "order", None)
+        if isinstance(order, Order) and any(True for _ in order.parameters()):
+            trace.order.append(order().item())
 
 
 def _cloned(net: nn.Module) -> dict[str, Tensor]:

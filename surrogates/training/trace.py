@@ -16,6 +16,7 @@ class Trace:
     clipped         share of updates that were clipped, 0 while clipping is off
     evaluations     of loss and gradient: one per update, more where the optimiser searches along a line
     steps           τ_1 … τ_L before training and after each epoch, hence one row more; empty without a grid
+    order           γ, one entry a row of ``steps``; empty unless the net has an ``Order.learned``
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -25,6 +26,7 @@ class Trace:
     clipped: list[float] = field(default_factory=list)
     evaluations: list[int] = field(default_factory=list)
     steps: list[list[float]] = field(default_factory=list)
+    order: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from small_training import (
     same,
 )
 
-from surrogates import Fractional, ResNet, SurrogateError, training
+from surrogates import Fractional, Order, ResNet, SurrogateError, training
 from surrogates.losses import mse
-from surrogates.training import Cosine, Exponential, Plateau, Schedule, Step, WarmUp, fit
+from surrogates.training import Cosine, Exponential, Plateau, Schedule, Step, WarmUp, fit, fit_ensemble
 
 
 def courses():
@@ -255,3 +255,68 @@ class TestDamage:
     def test_another_net(self, build, path, kind, time, options, named):
         with pytest.raises(SurrogateError, match=rf"run\.pt belongs to another net.*{named}"):
             fit(build(kind, time, **options), TRAIN, VALID, SETTINGS, checkpoint=path)
+
+
+class TestWhatIsNoWeight:
+    """What weights do not say but their meaning depends on: constants in buffers, and what trains."""
+
+    @pytest.mark.parametrize("make", [Order.fixed, Order.learned], ids=["fixed", "learned"])
+    @pytest.mark.parametrize("together", [False, True], ids=["fit", "fit_ensemble"])
+    def test_another_order(self, build, tmp_path, make, together):
+        def run(*orders):
+            nets = [build(Fractional, "positive", order=make(order)) for order in orders]
+            if together:
+                return fit_ensemble(nets, TRAIN, VALID, SETTINGS, checkpoint=tmp_path / "run.pt")
+            return fit(nets[0], TRAIN, VALID, SETTINGS, checkpoint=tmp_path / "run.pt")
+
+        first = run(0.3, 0.5)
+        named = (
+            r"order\.groups\.0\.\w+ \[0.3, 0.5\] there, \[0.7, 0.5\]"
+            if together
+            else r"order\.\w+ 0.3 there, 0.7"
+        )
+        with pytest.raises(SurrogateError, match=rf"run\.pt belongs to another net.*{named} here"):
+            run(0.7, 0.5)
+        assert run(0.3, 0.5) == first
+
+    @pytest.mark.parametrize("together", [False, True], ids=["fit", "fit_ensemble"])
+    @pytest.mark.parametrize("before", [False, True], ids=["frozen since", "thawed since"])
+    def test_a_grid_that_trains_in_one_of_the_two_alone(self, build, tmp_path, together, before):
+        def run(frozen):
+            net = build(ResNet, "simplex")
+            net.time.requires_grad_(not frozen)
+            if together:
+                fit_ensemble([net], TRAIN, VALID, SETTINGS, checkpoint=tmp_path / "run.pt")
+            else:
+                fit(net, TRAIN, VALID, SETTINGS, checkpoint=tmp_path / "run.pt")
+
+        run(before)
+        named = r"frozen \['time.*'\] there, \[\] here" if before else r"frozen \[\] there, \['time.*'\] here"
+        with pytest.raises(SurrogateError, match=rf"run\.pt belongs to another net \({named}"):
+            run(not before)
+        run(before)
+
+    def test_statistics_of_the_batches_go_on_and_constants_may_not_differ(self, tmp_path):
+        class Scaled(torch.nn.Module):
+            def __init__(self, scale):
+                super().__init__()
+                self.inner = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2))
+                self.register_buffer("scale", torch.tensor(scale))
+                with torch.no_grad():
+                    self.inner[1].weight.fill_(0.1)
+                    self.inner[1].bias.zero_()
+
+            def forward(self, x):
+                return self.inner(x) * self.scale
+
+        whole, path = Scaled(1.0), tmp_path / "run.pt"
+        expected = fit(whole, TRAIN, VALID, SETTINGS)
+        stop = [StopAfter(4)]
+        with pytest.raises(StopAfter):
+            fit(Scaled(1.0), TRAIN, VALID, SETTINGS, checkpoint=path, checkpoint_seconds=0, callbacks=stop)
+        with pytest.raises(SurrogateError, match=r"another net \(scale 1.0 there, 2.0 here\)"):
+            fit(Scaled(2.0), TRAIN, VALID, SETTINGS, checkpoint=path)
+        resumed = Scaled(1.0)
+        assert fit(resumed, TRAIN, VALID, SETTINGS, checkpoint=path, checkpoint_seconds=0) == expected
+        assert same(resumed.state_dict(), whole.state_dict())
+        assert fit(resumed, TRAIN, VALID, SETTINGS, checkpoint=path) == expected

@@ -19,9 +19,9 @@ from small_training import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from surrogates import Fractional, ResNet, SurrogateError, TimeGrid
+from surrogates import Fractional, Order, ResNet, SurrogateError, TimeGrid
 from surrogates.losses import mse
-from surrogates.training import fit
+from surrogates.training import fit, fit_ensemble
 
 
 class TestFit:
@@ -67,6 +67,7 @@ class TestFit:
         trace = fit(build(ResNet, "free"), TRAIN, VALID, SETTINGS).trace
         lengths = {name: len(entries) for name, entries in asdict(trace).items()}
         assert lengths.pop("steps") == SETTINGS.epochs + 1
+        assert lengths.pop("order") == 0
         assert set(lengths.values()) == {SETTINGS.epochs}
         assert json.loads(json.dumps(asdict(trace))) == asdict(trace)
 
@@ -236,6 +237,34 @@ class TestFit:
         assert result.trace.steps == []
 
 
+class TestOrderInTheTrace:
+    """A learned order leaves as many entries as the steps leave rows."""
+
+    def test_of_a_single_net(self, build):
+        recorder, order = Recorder(), Order.learned(0.3)
+        net = build(Fractional, "positive", order=order)
+        trace = fit(net, TRAIN, VALID, SETTINGS, callbacks=[recorder]).trace
+        assert len(trace.order) == len(trace.steps) == SETTINGS.epochs + 1
+        assert trace.order[0] == 0.3
+        for value, weights in zip(trace.order[1:], recorder.weights, strict=True):
+            net.load_state_dict(weights)
+            assert value == order().item() != 0.3
+        assert json.loads(json.dumps(asdict(trace)))["order"] == trace.order
+
+    @pytest.mark.parametrize("order", [float, Order.fixed], ids=["number", "fixed"])
+    def test_empty_without_a_learned_one(self, build, order):
+        assert fit(build(Fractional, "positive", order=order(0.3)), TRAIN, VALID, SETTINGS).trace.order == []
+        assert fit(build(ResNet, "positive"), TRAIN, VALID, SETTINGS).trace.order == []
+
+    def test_of_an_ensemble(self, build):
+        orders = [Order.learned(0.3), Order.fixed(0.6), Order.learned(0.5)]
+        nets, twins = ([build(Fractional, "fixed", order=copy.deepcopy(o)) for o in orders] for _ in range(2))
+        for result, twin in zip(fit_ensemble(nets, TRAIN, VALID, SETTINGS), twins, strict=True):
+            expected = fit(twin, TRAIN, VALID, SETTINGS).trace.order
+            assert result.trace.order == pytest.approx(expected, rel=1e-10)
+            assert len(expected) == (7 if twin.order.learned else 0)
+
+
 class TestDeterminism:
     """Equal arguments give equal runs, bit for bit, and the caller's random numbers are left alone."""
 
@@ -340,6 +369,44 @@ class TestDoor:
     def test_data_of_the_wrong_form(self, build, train, message):
         with pytest.raises(SurrogateError, match=message):
             fit(build(ResNet, "fixed"), train, VALID, SETTINGS)
+
+    def test_a_net_of_which_nothing_trains(self, build):
+        net = build(ResNet, "simplex").requires_grad_(False)
+        with pytest.raises(SurrogateError, match="fit was given a ResNet of which no parameter trains"):
+            fit(net, TRAIN, VALID, SETTINGS)
+        with pytest.raises(SurrogateError, match="fit was given a Identity of which no parameter trains"):
+            fit(torch.nn.Identity(), TRAIN, VALID, SETTINGS)
+        with pytest.raises(SurrogateError, match="fit_ensemble was given a ResNet of which no parameter"):
+            fit_ensemble([net], TRAIN, VALID, SETTINGS)
+
+    @pytest.mark.parametrize(
+        "train",
+        [fit, lambda net, *rest, **options: fit_ensemble([net], *rest, **options)],
+        ids=["fit", "fit_ensemble"],
+    )
+    @pytest.mark.parametrize(
+        ("loss", "given"),
+        [
+            (lambda prediction, target: (prediction - target).square(), r"shape \(8, 2\)"),
+            (lambda prediction, target: (prediction - target).square().mean(0), r"shape \(2,\)"),
+            (lambda prediction, target: 1.0, "float"),
+        ],
+        ids=["entries", "columns", "number"],
+    )
+    def test_a_loss_that_is_no_scalar(self, build, train, loss, given):
+        with pytest.raises(
+            SurrogateError, match=f"a loss returns one number as a tensor, but .* {given} for pred"
+        ):
+            train(build(ResNet, "fixed"), TRAIN, VALID, SETTINGS, loss=loss)
+
+    def test_one_net_or_a_list_of_them(self, build):
+        net = build(ResNet, "fixed")
+        with pytest.raises(
+            SurrogateError, match=r"fit_ensemble trains a list .* given a ResNet: give \[net\]"
+        ):
+            fit_ensemble(net, TRAIN, VALID, SETTINGS)
+        with pytest.raises(SurrogateError, match=r"fit trains one net.* given a list: .*fit_ensemble"):
+            fit([net], TRAIN, VALID, SETTINGS)
 
     @pytest.mark.parametrize(
         "change",
