@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 import pydantic
 
-Positive = pydantic.PositiveFloat
+Positive = Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
 Count = pydantic.PositiveInt
+
+ORDER_MARGIN = 1e-3  # surrogates.order.MARGIN, which would bring torch
 
 
 class RunSpec(pydantic.BaseModel):
@@ -22,7 +24,9 @@ class RunSpec(pydantic.BaseModel):
     layers: Count = pydantic.Field(8, description="layers, which are time steps")
     width: Count = pydantic.Field(64, description="width of the layers")
     horizon: Positive = pydantic.Field(4.0, description="sum of the steps at the start")
-    order: float = pydantic.Field(0.5, gt=0, lt=1, description="order of the fractional derivative")
+    order: pydantic.FiniteFloat = pydantic.Field(
+        0.5, gt=0, lt=1, description="order of the fractional derivative"
+    )
     learn_order: bool = pydantic.Field(False, description="train the order, too, from that value on")
     growth: Count = pydantic.Field(8, description="entries that a layer of dense-concatenating adds")
     activation: Literal["tanh", "relu", "smoothed-relu", "softplus", "sin"] = pydantic.Field(
@@ -31,17 +35,21 @@ class RunSpec(pydantic.BaseModel):
     field: Literal["dense", "antisymmetric"] = pydantic.Field(
         "dense", description="matrices of the layers of resnet and fractional"
     )
-    damping: float = pydantic.Field(0.0, ge=0, description="damping of an antisymmetric field")
+    damping: pydantic.FiniteFloat = pydantic.Field(0.0, ge=0, description="damping of an antisymmetric field")
     components: Count = pydantic.Field(12, description="principal components of the data that enter")
     amplitude: Literal["asinh", "linear"] = pydantic.Field(
         "asinh", description="size of a sample's features: softened (see data.transforms.soften) or as it is"
     )
-    noise: float = pydantic.Field(0.01, ge=0, description="noise of the training data, relative RMS")
+    noise: pydantic.FiniteFloat = pydantic.Field(
+        0.01, ge=0, description="noise of the training data, relative RMS"
+    )
     draws: Count = pydantic.Field(16, description="realisations of the noise that training cycles through")
     epochs: Count = pydantic.Field(120, description="passes over the training split")
     batch: Count = pydantic.Field(64, description="samples an update")
     learning_rate: Positive = pydantic.Field(3e-3, description="of Adam, before its cosine schedule")
-    weight_decay: float = pydantic.Field(0.3, ge=0, description="decoupled (AdamW), on matrices alone")
+    weight_decay: pydantic.FiniteFloat = pydantic.Field(
+        0.3, ge=0, description="decoupled (AdamW), on matrices alone"
+    )
     seed: int = pydantic.Field(
         0, ge=0, lt=2**63, description="of the weights and of the order of the samples"
     )
@@ -49,6 +57,7 @@ class RunSpec(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _options_have_an_effect(self):
         owners = {
+            "order": ("fractional",),
             "learn_order": ("fractional",),
             "growth": ("dense-concatenating",),
             "field": ("resnet", "fractional"),
@@ -62,6 +71,15 @@ class RunSpec(pydantic.BaseModel):
                 )
         if self.damping and self.field != "antisymmetric":
             raise ValueError(f"damping is {self.damping!r}, which an antisymmetric field alone has.")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _learned_order_keeps_its_margin(self):
+        if self.learn_order and not ORDER_MARGIN < self.order < 1 - ORDER_MARGIN:
+            raise ValueError(
+                f"order is {self.order!r}, but a learned order starts between {ORDER_MARGIN} and "
+                f"{1 - ORDER_MARGIN}; start further inside, or leave learn_order out."
+            )
         return self
 
     @pydantic.model_validator(mode="after")

@@ -53,9 +53,11 @@ def run(options: argparse.Namespace) -> None:
             tell(state.epoch, f"validation loss {state.trace.valid_loss[-1]:.4f}")
 
         result = train(options.dataset, options.out, spec, watch, options.device)
+    orders = result.record["trace"].get("order")
+    learned = f", order {orders[0]:.4g} -> {orders[result.record['best_epoch']]:.4g}" if orders else ""
     print(
         f"{result.path}: best validation loss {result.record['best_loss']:.4f} after epoch "
-        f"{result.record['best_epoch']} of {spec.epochs}, {result.record['parameters']} parameters"
+        f"{result.record['best_epoch']} of {spec.epochs}, {result.record['parameters']} parameters{learned}"
     )
 
 

@@ -3,6 +3,8 @@
 import argparse
 import errno
 import importlib
+import json
+import math
 import os
 import shlex
 import shutil
@@ -211,6 +213,7 @@ def test_every_time_rule_and_family_can_be_configured():
         ({"growth": 3}, "growth is 3, which a resnet network does not have; .* choose dense-concatenating"),
         ({"family": "dense-additive", "field": "antisymmetric"}, "field is 'antisymmetric'"),
         ({"learn_order": True}, "choose fractional"),
+        ({"order": 0.3}, "order is 0.3, which a resnet network does not have; .* choose fractional"),
         ({"damping": 0.1}, "an antisymmetric field alone"),
         ({"activation": "cos"}, "activation"),
     ],
@@ -218,6 +221,38 @@ def test_every_time_rule_and_family_can_be_configured():
 def test_an_option_without_effect_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         RunSpec(**settings)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_numbers_are_finite(value):
+    numbers = [name for name, field in RunSpec.model_fields.items() if field.annotation is float]
+    assert {"damping", "order", "noise", "horizon", "learning_rate", "weight_decay"} <= set(numbers)
+    for name in numbers:
+        with pytest.raises(ValueError, match=name):
+            RunSpec(**{"family": "fractional", "field": "antisymmetric", name: value})
+
+
+def test_a_learned_order_keeps_its_margin():
+    from surrogates.order import MARGIN
+
+    for order in (MARGIN, MARGIN / 2, 1 - MARGIN, 0.9999):
+        assert RunSpec(family="fractional", order=order).order == order
+        with pytest.raises(ValueError, match=rf"order is {order}, but .* between 0.001 and 0.999"):
+            RunSpec(family="fractional", order=order, learn_order=True)
+    assert RunSpec(family="fractional", order=1.1 * MARGIN, learn_order=True).learn_order
+
+
+def test_a_learned_order_is_recorded_and_said(tmp_path, capsys, demo):
+    small = ["--epochs", "2", "--layers", "2", "--width", "4", "--components", "4", "--draws", "1"]
+    learned = ["--family", "fractional", "--learn-order", "true", "--order", "0.3"]
+    assert cli.main(["train", str(demo / "data"), str(tmp_path / "out"), *small, *learned]) == 0
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    orders = record["trace"]["order"]
+    assert len(orders) == 3
+    assert orders[0] == pytest.approx(0.3)
+    assert f", order 0.3 -> {orders[record['best_epoch']]:.4g}\n" in capsys.readouterr().out
+    assert cli.main(["train", str(demo / "data"), str(tmp_path / "other"), *small]) == 0
+    assert ", order" not in capsys.readouterr().out
 
 
 def test_a_specification_reaches_the_network():
