@@ -109,8 +109,9 @@ def _bounds(console, found):
 
 def _ensemble(console, rows):
     table = titled(
-        "One update (forward, backward, Adam) of an ensemble, and of one net of its kind",
+        "One update of an ensemble, and of one net of its kind",
         "net",
+        "loop",
         "members S",
         "width",
         "depth",
@@ -123,6 +124,7 @@ def _ensemble(console, rows):
     for row in rows:
         table.add_row(
             row["net"],
+            row["loop"],
             *(str(row[key]) for key in ("members", "width", "depth", "batch")),
             *(
                 f"{_short(1e3 * row[key]['best'])} ({_short(1e3 * row[key]['median'])})"
@@ -133,6 +135,8 @@ def _ensemble(console, rows):
         )
     console.print(table)
     console.print(
-        "Best turn (median turn). Throughput: member updates a second in the ensemble over those one by one.\n",
+        "Best turn (median turn). Throughput: member updates a second in the ensemble over those one by one.\n"
+        "Loop: bare is forward, backward and Adam; training is fit and fit_ensemble with all that they do, over "
+        "the number of updates.\n",
         highlight=False,
     )

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from experiments import cli
-from experiments.bench import network_tables, networks, passes, rates
+from experiments.bench import members, network_tables, networks, passes, rates
 from experiments.bench.passes import CASES, CONSTANT, LOOP, Size
-from surrogates import FAMILIES
+from surrogates import FAMILIES, training
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,28 @@ def test_distances_are_measured_over_predicted(quick):
 
 def test_ensembles_are_set_against_one_net(quick):
     rows = quick["ensemble"]
-    assert [row["net"] for row in rows] == ["ResNet", "Fractional"]
+    assert [(row["net"], row["loop"]) for row in rows] == [
+        (net, loop) for net in ("ResNet", "Fractional") for loop in ("bare", "training")
+    ]
     for row in rows:
+        assert 0 < row["one"]["best"] <= row["one"]["median"]
         assert row["cost"]["best"] == pytest.approx(row["ensemble"]["best"] / row["one"]["best"])
         assert row["throughput"]["best"] == pytest.approx(row["members"] / row["cost"]["best"])
+
+
+def test_training_is_divided_by_its_number_of_updates(monkeypatch):
+    counted = []
+
+    def count(nets, train, valid, settings):
+        counted.append(settings.epochs * -(-len(train[0]) // settings.batch))
+
+    for name in ("fit", "fit_ensemble"):
+        monkeypatch.setattr(training, name, count)
+    size = Size(2, 4, 5)
+    prepare, updates = members.LOOPS["training"]
+    for action in prepare([CASES["ResNet"](size)], size).values():
+        action()
+    assert counted == [updates, updates]
 
 
 def test_the_run_says_where_it_was_measured_and_what(quick):
@@ -75,6 +93,7 @@ def test_tables_are_printed(quick, capsys):
         "Gflop/s",
         "over sum",
         "throughput",
+        "fit_ensemble",
     ):
         assert word in said
 
