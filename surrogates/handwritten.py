@@ -45,7 +45,8 @@ class Handwritten(ABC):
         """Return the result, differentiable in all inputs."""
         if transformed():
             return self.plain(*inputs)
-        if torch.is_autocast_enabled(inputs[0].device.type):
+        device = inputs[0].device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             raise SurrogateError(
                 "a layered net computes in one precision and was called under torch.autocast: leave it, and "
                 "convert net and data with .to(torch.bfloat16) if that precision is wanted"

@@ -174,14 +174,17 @@ class LayeredNet(nn.Module, ABC):
                 f"{self._name} holds {weight.dtype} on {weight.device}, but was given {x.dtype} on "
                 f"{x.device}: convert one of them with .to(...)"
             )
-        for name, part in self._modules.items():  # the time grid, and an order
+        for (
+            name,
+            part,
+        ) in self._modules.items():  # the time grid, and an order, whose table is made in float64
             for value in _values(part):
-                if value.dtype != weight.dtype or value.device != weight.device:
+                if value.device != weight.device or (name == "time" and value.dtype != weight.dtype):
                     what = "time grid" if name == "time" else name
                     raise SurrogateError(
                         f"{self._name} holds {weight.dtype} on {weight.device}, but its {what} {value.dtype} on "
-                        f"{value.device}: convert the whole net with .to(...), and do not share a {what} among "
-                        "nets that differ in this"
+                        f"{value.device}: convert the whole net with .to(...), and give nets that differ in this "
+                        "one each"
                     )
 
 
