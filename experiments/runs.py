@@ -23,7 +23,7 @@ from data.transforms import Compression, Standardise, soften
 from experiments.errors import StudyError
 from experiments.files import read_json, validated, write_json
 from experiments.specs import RunSpec
-from surrogates import analysis, architecture, fields, training
+from surrogates import analysis, architecture, fields, files, training
 from surrogates.activations import ACTIVATIONS
 
 FAMILIES: dict[str, Callable[..., surrogates.LayeredNet]] = {
@@ -103,7 +103,7 @@ def train(
     device : where torch computes; a run is loaded on any.  Raises StudyError if the folder holds another run,
     or if another process trains in it.
     """
-    out, where = Path(out), _device(device)
+    out, where = Path(out), files.device(device)
     digest = data.open(dataset).manifest.digest
     refuse_another(out, spec, digest)
     if (out / "run.json").exists():
@@ -216,7 +216,7 @@ class Run:
 
 def load(path: str | Path, device: str = "cpu") -> Run:
     """Load a complete run; StudyError when it is missing, unfinished or damaged."""
-    path, where = Path(path), _device(device)
+    path, where = Path(path), files.device(device)
     record = _record(path)
     spec = validated(RunSpec, record["spec"], f"{path / 'run.json'}: spec")
     model = surrogates.model.load(path / "model.pt", where)
@@ -269,17 +269,6 @@ def _misfit(path: Path, why: str) -> StudyError:
 
 def _plain(profile) -> dict[str, list[float]]:
     return {name: getattr(profile, name).tolist() for name in ("states", "weights", "steps")}
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        raise StudyError(
-            f"device is {name!r}, which torch cannot use ({_clause(error)}); give cpu or cuda."
-        ) from None
-    return device
 
 
 def _clause(error: BaseException) -> str:

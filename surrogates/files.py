@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and are read without running code from them."""
+"""Files that are either whole or absent, read without running code from them, onto a device that is there."""
 
 import os
 import zipfile
@@ -45,3 +45,16 @@ def read(path: Path, device: torch.device, what: str, mend: str) -> Any:
         raise SurrogateError(
             f"{path} cannot be read as a {what} (damaged, cut short or of another kind): {mend}"
         ) from error
+
+
+def device(name: str | torch.device) -> torch.device:
+    """Return the device of this name when torch can use it here, else raise ``SurrogateError``."""
+    try:
+        found = torch.device(name)
+        torch.zeros(1, device=found).cpu()
+    except (RuntimeError, AssertionError) as error:  # "meta" among them
+        text = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise SurrogateError(
+            f"device is {str(name)!r}, which torch cannot use ({text}): give cpu or cuda"
+        ) from None
+    return found

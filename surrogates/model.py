@@ -123,7 +123,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     No code from the file is run. Raises ``SurrogateError`` for a file that is missing, damaged, of another
     kind or of a newer version, and for a device that torch cannot use.
     """
-    path, where = Path(path), _device(device)
+    path, where = Path(path), files.device(device)
     content = files.read(path, where, "model", "train again, or put back a good copy")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SurrogateError(
@@ -164,15 +164,3 @@ def _tensors(transform: Any) -> dict[str, torch.Tensor]:
 
 def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return {name: values.cpu().numpy() for name, values in tensors.items()}
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        found = torch.device(device)
-        torch.zeros(1, device=found).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        text = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise SurrogateError(
-            f"device is {str(device)!r}, which torch cannot use ({text}): give cpu or cuda"
-        ) from None
-    return found

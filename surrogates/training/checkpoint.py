@@ -1,13 +1,12 @@
 """Checkpoint files: complete, atomic, and read without running code from them."""
 
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from surrogates import files
 from surrogates.errors import SurrogateError
 from surrogates.nets.base import LayeredNet
 
@@ -17,33 +16,18 @@ _FORMAT = "maxwell-inverse training 2"
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write the content so that the file is, at any instant, either the old one or the new one.
 
-    A temporary file beside it is written, forced to the disk, and renamed over it. Tensors, numbers, strings,
+    See ``files.replaced``. Tensors, numbers, strings,
     and lists and dicts of them are allowed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save({"format": _FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replaced(path) as unfinished:
+        torch.save({"format": _FORMAT, **content}, unfinished)
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:
     """Read a file that ``save`` wrote; anything else raises ``SurrogateError`` naming it."""
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load itself does not look at the check sums
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile
-        content = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch reports damage as any of half a dozen types
-        raise SurrogateError(
-            f"{path} cannot be read as a checkpoint (damaged, cut short or of another kind): remove it to "
-            "train from the start, or put back a good copy"
-        ) from error
+    content = files.read(
+        path, device, "checkpoint", "remove it to train from the start, or put back a good copy"
+    )
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise SurrogateError(
             f"{path} is not a training checkpoint of this version (expected {_FORMAT!r}): give another "

@@ -170,7 +170,7 @@ class TestResume:
         before = path.read_bytes()
 
         def half(content, file):
-            file.write(b"half a file")
+            file.write_bytes(b"half a file")
             raise OSError("no space left on device")
 
         monkeypatch.setattr(torch, "save", half)
