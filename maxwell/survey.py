@@ -11,6 +11,29 @@ from maxwell.numbers import is_real, is_whole
 
 
 @dataclass(frozen=True)
+class Column:
+    """One quantity of every entry of a `Table`: its SI unit ("" when dimensionless) and its values."""
+
+    unit: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the numbers of one label of the data stand for.
+
+    description : what an entry is, as a sentence for who reads the data without this package.
+    columns : for each quantity one value an entry, entry k being what a label of k means; without columns the
+        number is the meaning.
+
+    Plain data: `dataclasses.asdict` of it is JSON.
+    """
+
+    description: str
+    columns: dict[str, Column] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class GaussianPatches:
     """A square array of tangential Gaussian patches on the top face z = 1 m; sources and receivers alike.
 
@@ -75,3 +98,20 @@ class GaussianPatches:
         """Source and receiver number of every observation, each (K²,)."""
         source, receiver = np.divmod(np.arange(self.size**2), self.size)
         return {"source": source, "receiver": receiver}
+
+    def tables(self) -> dict[str, Table]:
+        """What a source and a receiver number stand for: centre in m and direction of each patch."""
+        places = np.column_stack([self.centres, np.ones(self.size), self.directions]).T
+        units = {"x": "m", "y": "m", "z": "m", "px": "", "py": "", "pz": ""}
+        columns = {
+            name: Column(unit, tuple(values))
+            for (name, unit), values in zip(units.items(), places.tolist(), strict=True)
+        }
+        patch = (
+            f"Gaussian patch of standard deviation {self.deviation:g} m on the top face z = 1 m, centred at "
+            "(x, y, z) and tangential along (px, py, pz), of unit integral over that face"
+        )
+        return {
+            "source": Table(f"{patch}: a surface current of moment 1 A m is injected there.", columns),
+            "receiver": Table(f"{patch}: the electric field along it is averaged there, in V/m.", columns),
+        }

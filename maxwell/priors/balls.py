@@ -8,7 +8,7 @@ import numpy as np
 from maxwell.errors import MaxwellError
 from maxwell.numbers import is_real, is_whole
 from maxwell.parametrisations import Balls
-from maxwell.priors.base import Prior
+from maxwell.priors.base import Prior, within
 
 Interval = tuple[float, float]
 
@@ -51,6 +51,11 @@ class BallPrior(Prior):
         if not (is_whole(self.count) and self.count >= 1):
             raise MaxwellError(f"BallPrior: count is {self.count!r}; expected a whole number of at least 1.")
 
+    @property
+    def unknowns(self) -> int:
+        """5·count."""
+        return 5 * self.count
+
     def check_fits(self, parametrisation) -> None:
         """As in `Prior`: as many balls, and every one inside the box (0, 1 m)³, transition included."""
         if not isinstance(parametrisation, Balls):
@@ -75,18 +80,31 @@ class BallPrior(Prior):
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Draw `size` unknowns θ; returns (size, 5·count) float64."""
-        return np.stack([self._draw(rng) for _ in range(size)]) if size else np.empty((0, 5 * self.count))
+        return np.stack([self._draw(rng) for _ in range(size)]) if size else np.empty((0, self.unknowns))
+
+    def _holds(self, thetas):
+        balls = thetas.reshape(-1, self.count, 5)
+        inside = within(np.abs(balls[..., 4]), self.contrast)
+        for k, interval in enumerate((self.x, self.y, self.z, self.radius)):
+            inside &= within(balls[..., k], interval)
+        sorted_by_x = (np.diff(balls[..., 0], axis=1) >= 0).all(axis=1)
+        return inside.all(axis=1) & sorted_by_x & ~np.array([_overlap(each) for each in balls], dtype=bool)
 
     def _draw(self, rng):
         low, high = np.array([self.x, self.y, self.z, self.radius, self.contrast]).T
         for _ in range(ATTEMPTS):
             balls = rng.uniform(low, high, (self.count, 5))
             balls[:, 4] *= rng.choice([-1.0, 1.0], self.count)
-            gaps = np.linalg.norm(balls[:, None, :3] - balls[None, :, :3], axis=-1)
-            touching = gaps < balls[:, None, 3] + balls[None, :, 3]
-            if not touching[np.triu_indices(self.count, 1)].any():
+            if not _overlap(balls):
                 return balls[np.argsort(balls[:, 0])].ravel()
         raise MaxwellError(
             f"BallPrior: {self.count} balls of radius {self.radius} m found no place without overlap in "
             f"{ATTEMPTS} draws; ask for fewer or smaller balls or a larger box of centres."
         )
+
+
+def _overlap(balls) -> bool:
+    """Whether any two of the balls (count, 5) do."""
+    gaps = np.linalg.norm(balls[:, None, :3] - balls[None, :, :3], axis=-1)
+    touching = gaps < balls[:, None, 3] + balls[None, :, 3]
+    return bool(touching[np.triu_indices(len(balls), 1)].any())

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from maxwell.errors import MaxwellError
-from maxwell.priors.base import Prior
+from maxwell.priors.base import ROUNDING, Prior
 from maxwell.reference.cauchy import FaceModes
 
 Interval = tuple[float, float]
@@ -26,6 +26,10 @@ class BoundaryPatchPrior(Prior):
 
     modes : p.  The modes beyond are cut off: with the defaults 40 modes hold 92 % of E‖g‖².
 
+    `contains` knows what θ must obey, not what suffices, for the support is a curved set of few dimensions:
+
+        Σ_k |θ_k|² ≤ ∫|g|² ≤ π (n A s)²    at the largest count n, amplitude A and deviation s  (Bessel).
+
     Cost of a sample: two integrals a patch and wavenumber, by Gauss-Legendre with enough nodes for rounding
     error (the patch and the modes are products of functions of x and of y).
     """
@@ -38,6 +42,7 @@ class BoundaryPatchPrior(Prior):
     kind: Literal["boundary_patch_prior"] = field(default="boundary_patch_prior", kw_only=True, repr=False)
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
+    _complex: ClassVar = True
 
     def __post_init__(self):
         for name in ("patches", "centre", "deviation", "amplitude"):
@@ -69,6 +74,11 @@ class BoundaryPatchPrior(Prior):
                 f"BoundaryPatchPrior: modes is {self.modes!r}; expected a whole number from 1 to 1000."
             )
 
+    @property
+    def unknowns(self) -> int:
+        """`modes`."""
+        return self.modes
+
     def check_fits(self, parametrisation) -> None:
         """As in `Prior`: as many modes of the face."""
         if parametrisation != FaceModes(self.modes):
@@ -82,6 +92,10 @@ class BoundaryPatchPrior(Prior):
         drawn = [self.draw(rng) for _ in range(size)]
         thetas = [self.coefficients(*patches) for patches in drawn]
         return np.array(thetas, dtype=np.complex128).reshape(size, self.modes)
+
+    def _holds(self, thetas):
+        largest = np.sqrt(np.pi) * self.patches[1] * self.amplitude[1] * self.deviation[1]
+        return np.linalg.norm(thetas, axis=1) <= largest * (1 + ROUNDING)
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The patches of one sample: centres (k, 2) in m, deviations (k,) in m, vectors (k, 2) in V/m."""

@@ -7,7 +7,8 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.parametrisations.magnetisation import Dipoles, MagneticCells
-from maxwell.priors.base import Prior
+from maxwell.priors.base import ROUNDING, Prior, within
+from maxwell.priors.blocks import are_blocks
 
 Interval = tuple[float, float]
 
@@ -18,7 +19,8 @@ class MagnetisedBlocks(Prior):
 
     The number of blocks, the edges of each in cells and its place are uniform among the whole numbers that fit;
     the direction of its magnetisation is uniform on the sphere and the strength uniform.  Where blocks
-    overlap, the later one holds.
+    overlap, the later one holds.  `contains` takes cells of equal magnetisation for one block: two blocks have the
+    same with probability zero.
 
     blocks : smallest and largest number of blocks.  edge : smallest and largest edge of a block in cells.
     strength : interval of |M| in A/m.  shape : (nx, ny, nz) of the cells.
@@ -48,6 +50,11 @@ class MagnetisedBlocks(Prior):
                 f"number of cells along an axis of {self.shape}."
             )
 
+    @property
+    def unknowns(self) -> int:
+        """3·nx·ny·nz."""
+        return 3 * int(np.prod(self.shape))
+
     def check_fits(self, parametrisation) -> None:
         """As in `Prior`: the same cells."""
         if getattr(parametrisation, "shape", None) != self.shape:
@@ -66,6 +73,14 @@ class MagnetisedBlocks(Prior):
                 box = tuple(slice(a, a + n) for a, n in zip(low, edges, strict=True))
                 theta[box] = _vector(rng, self.strength)
         return thetas.reshape(size, -1)
+
+    def _holds(self, thetas):
+        fields = thetas.reshape(-1, *self.shape, 3)
+        strengths = np.linalg.norm(fields, axis=-1)
+        strong = within(strengths, self.strength, ROUNDING) | (strengths == 0)
+        shortest, longest = (np.full(3, edge) for edge in self.edge)
+        blocks = [are_blocks(field, self.blocks[1], shortest, longest) for field in fields]
+        return strong.all(axis=(1, 2, 3)) & np.array(blocks, dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,11 @@ class MagneticDipoles(Prior):
                 f"MagneticDipoles: reach is {self.reach!r} m; expected it from 0 to below 0.5, half the edge of "
                 "the magnetised region."
             )
+
+    @property
+    def unknowns(self) -> int:
+        """6·count, or 3·nx·ny·nz for cells."""
+        return 6 * self.count if self.shape is None else 3 * int(np.prod(self.shape))
 
     def check_fits(self, parametrisation) -> None:
         """As in `Prior`: the same cells, or the same count of dipoles that stay in D."""
@@ -145,6 +165,19 @@ class MagneticDipoles(Prior):
             for dipole in theta:
                 dipole[3:] = _vector(rng, self.moment)
         return thetas.reshape(size, -1)
+
+    def _holds(self, thetas):
+        if self.shape is not None:
+            cells = np.prod(self.shape)
+            moments = np.linalg.norm(thetas.reshape(-1, cells, 3), axis=-1) / cells
+            rest = moments == 0
+            return (within(moments, self.moment, ROUNDING) | rest).all(axis=1) & (
+                (~rest).sum(axis=1) == self.count
+            )
+        dipoles = thetas.reshape(-1, self.count, 6)
+        near = within(dipoles[..., :3], (-self.reach, self.reach)).all(axis=(1, 2))
+        strong = within(np.linalg.norm(dipoles[..., 3:], axis=-1), self.moment, ROUNDING).all(axis=1)
+        return near & strong & (np.diff(dipoles[..., 0], axis=1) >= 0).all(axis=1)
 
 
 def _interval(owner, name, value):

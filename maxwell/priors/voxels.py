@@ -11,7 +11,8 @@ from scipy.spatial.distance import cdist
 
 from maxwell.errors import MaxwellError
 from maxwell.parametrisations import Voxels
-from maxwell.priors.base import Prior
+from maxwell.priors.base import Prior, within
+from maxwell.priors.blocks import are_blocks
 
 MATERN = {
     0.5: lambda r: np.exp(-r),
@@ -26,6 +27,11 @@ class VoxelPrior(Prior):
 
     voxels: Voxels
 
+    @property
+    def unknowns(self) -> int:
+        """The number of voxels."""
+        return len(self.voxels.parameters)
+
     def check_fits(self, parametrisation) -> None:
         """As in `Prior`: the same voxels."""
         if parametrisation != self.voxels:
@@ -37,7 +43,7 @@ class VoxelPrior(Prior):
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Draw `size` unknowns θ; returns (size, p) float64."""
         draws = [self._draw(rng) for _ in range(size)]
-        return np.array(draws).reshape(size, len(self.voxels.parameters))
+        return np.array(draws).reshape(size, self.unknowns)
 
     @abstractmethod
     def _draw(self, rng) -> np.ndarray:
@@ -50,7 +56,8 @@ class BlockyPrior(VoxelPrior):
 
     The number of blocks is uniform.  Along each axis independently, a block is 1 to max(1, ⌊extent·n⌋) of
     the n voxels long and lies anywhere inside the box, both uniform.  The size |q| of its log-contrast is
-    uniform and its sign is random.  Where blocks overlap, the later one counts.
+    uniform and its sign is random.  Where blocks overlap, the later one counts.  `contains` takes voxels of equal
+    contrast for one block: two blocks have the same with probability zero.
 
     voxels : what is drawn.
     blocks : least and greatest number of blocks, at least 1.
@@ -82,9 +89,19 @@ class BlockyPrior(VoxelPrior):
                 f"BlockyPrior: contrast is {self.contrast}; expected (low, high) with 0 < low < high."
             )
 
+    @property
+    def longest(self) -> np.ndarray:
+        """Longest edge of a block along each axis, (3,) in voxels."""
+        return np.maximum(1, np.floor(self.extent * np.array(self.voxels.shape)).astype(int))
+
+    def _holds(self, thetas):
+        fields = thetas.reshape(-1, *self.voxels.shape, 1)
+        contrasts = within(np.abs(thetas), self.contrast) | (thetas == 0)
+        blocks = [are_blocks(field, self.blocks[1], np.ones(3, dtype=int), self.longest) for field in fields]
+        return contrasts.all(axis=1) & np.array(blocks, dtype=bool)
+
     def _draw(self, rng):
-        shape = np.array(self.voxels.shape)
-        longest = np.maximum(1, np.floor(self.extent * shape).astype(int))
+        shape, longest = np.array(self.voxels.shape), self.longest
         theta = np.zeros(shape)
         for _ in range(rng.integers(*self.blocks, endpoint=True)):
             edges = rng.integers(1, longest, endpoint=True)
@@ -155,6 +172,9 @@ class GaussianField(VoxelPrior):
                 f"on {self.voxels!r} that its covariance is singular in double precision; take a shorter length, "
                 "a lower smoothness or larger voxels."
             ) from None
+
+    def _holds(self, thetas):
+        return np.ones(len(thetas), dtype=bool)  # every finite field has a density
 
     def _draw(self, rng):
         return self.level + self._factor @ rng.standard_normal(len(self._factor))

@@ -33,7 +33,9 @@ from maxwell.numbers import is_real
 from maxwell.parametrisations import Parameter
 from maxwell.priors.base import Prior
 from maxwell.priors.boundary_patches import BoundaryPatchPrior
+from maxwell.problems.points import points_in
 from maxwell.reference.cauchy import FaceModes, Waveguide
+from maxwell.survey import Table
 
 if TYPE_CHECKING:
     from maxwell.problems.cauchy_map import CauchyMap
@@ -59,6 +61,9 @@ class Cauchy:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     observation_unit: ClassVar = "V"
+    field_unit: ClassVar = "V/m"
+    image_name: ClassVar = "magnitude of the tangential electric field on z = 0"
+    image_unit: ClassVar = "V/m"
 
     def __post_init__(self):
         for name, unit in (("depth", "m"), ("wavenumber", "rad/m")):
@@ -95,12 +100,42 @@ class Cauchy:
         modes = self.reference.modes
         return {"m": modes.m, "n": modes.n, "magnetic": modes.magnetic.astype(int)}
 
+    def observation_tables(self) -> dict[str, Table]:
+        """What the numbers of `observation_labels` stand for: themselves."""
+        mode = (
+            f"the mode whose coefficient, the integral of its product with the electric field over the face "
+            f"z = {self.depth:g} m, is measured in V"
+        )
+        return {
+            "m": Table(f"Half-waves along x of {mode}."),
+            "n": Table(f"Half-waves along y of {mode}."),
+            "magnetic": Table(
+                f"1 where {mode}, is transverse magnetic (TM), 0 where transverse electric (TE)."
+            ),
+        }
+
+    @property
+    def region(self) -> np.ndarray:
+        """Lower and upper corner (2, 3) in m of the box, all of which a sample changes."""
+        return np.array([[0.0, 0.0, 0.0], [1.0, 1.0, self.depth]])
+
+    @property
+    def image_region(self) -> np.ndarray:
+        """Lower and upper corner (2, 3) in m of what a picture of the unknown shows: the face z = 0."""
+        return self.region * [1, 1, 0]
+
     def boundary_field(self, theta, x) -> np.ndarray:
         """The tangential field Σ θ_k e_k (or, for data in place of θ, E_T on z = L) at x (..., 2) in m.
 
         Returns (..., 2) in V/m.
         """
         return np.einsum("...ki,k->...i", self.reference.modes.evaluate(x), np.asarray(theta))
+
+    def image(self, theta, x) -> np.ndarray:
+        """|g| in V/m for θ (modes,) in V at points x (n, 3) in m of the face z = 0: (n,) float64."""
+        points = points_in(self.image_region, x, "image")
+        field = self.boundary_field(self.reference.modes.check(theta), points[:, :2])
+        return np.linalg.norm(field, axis=-1)
 
     def spec(self) -> dict:
         """This problem as a plain table, from which `maxwell.problem_from` rebuilds it."""

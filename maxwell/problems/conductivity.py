@@ -26,7 +26,8 @@ from maxwell.kinds import number_or_several
 from maxwell.numbers import is_real
 from maxwell.parametrisations import REGION_OF_INTEREST, Balls, LogContrast, Parameter, Parametrisation
 from maxwell.priors import LogContrastPrior, Prior, default_prior
-from maxwell.survey import GaussianPatches
+from maxwell.problems.points import points_in
+from maxwell.survey import Column, GaussianPatches, Table
 from maxwell.units import Scaling
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["REGION_OF_INTEREST", "Conductivity"]
 
 Frequency = number_or_several()
+
+BOX = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+"""Lower and upper corner of Ω in m."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ class Conductivity:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     observation_unit: ClassVar = "V/m"
+    field_unit: ClassVar = "V/m"
+    image_name: ClassVar = "log-contrast of the conductivity"
+    image_unit: ClassVar = ""
 
     def __post_init__(self):
         object.__setattr__(self, "frequency", _frequency(self.frequency))
@@ -125,6 +132,23 @@ class Conductivity:
         size = self.survey.size**2
         repeated = {name: np.tile(numbers, several) for name, numbers in labels.items()}
         return {"frequency": np.repeat(np.arange(several), size), **repeated}
+
+    def observation_tables(self) -> dict[str, Table]:
+        """What the numbers of `observation_labels` stand for, label by label."""
+        tables = self.survey.tables()
+        if len(self.frequencies) == 1:
+            return tables
+        column = Column("Hz", tuple(map(float, self.frequencies)))
+        return {"frequency": Table("Frequency f of the current in every source.", {"f": column}), **tables}
+
+    @property
+    def image_region(self) -> np.ndarray:
+        """Lower and upper corner (2, 3) in m of the box that a picture of the unknown shows: `region`."""
+        return self.region
+
+    def image(self, theta, x) -> np.ndarray:
+        """m = log σ/σ0 of θ (p,) at points x (n, 3) in m of the box (0, 1 m)³: (n,) float64."""
+        return self.parametrisation.evaluate(theta, points_in(BOX, x, "image"))
 
     def spec(self) -> dict:
         """This problem as a plain table, from which `maxwell.problem_from` rebuilds it."""

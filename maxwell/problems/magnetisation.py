@@ -42,12 +42,17 @@ from maxwell.errors import MaxwellError
 from maxwell.kinds import one_of
 from maxwell.parametrisations import Dipoles, MagneticCells, Parameter
 from maxwell.priors import MagneticDipoles, MagnetisedBlocks, default_prior
+from maxwell.problems.points import points_in
+from maxwell.survey import Column, Table
 
 if TYPE_CHECKING:
     from maxwell.problems.magnetisation_map import DipoleMap, MagneticCellsMap
 
 HALF_EDGE = 1.0
 """Half the edge of Ω in m."""
+
+BOX = HALF_EDGE * np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
+"""Lower and upper corner of Ω in m."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,9 @@ class Magnetisation:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     observation_unit: ClassVar = "T"
+    field_unit: ClassVar = "T"
+    image_name: ClassVar = "magnetisation"
+    image_unit: ClassVar = "A/m"
 
     def __post_init__(self):
         width = self.sensor_width
@@ -119,6 +127,36 @@ class Magnetisation:
         """Sensor number and component (0, 1, 2 for x, y, z) of every observation, each (m,)."""
         sensor, component = np.divmod(np.arange(3 * self.sensors**2), 3)
         return {"sensor": sensor, "component": component}
+
+    def observation_tables(self) -> dict[str, Table]:
+        """What the numbers of `observation_labels` stand for; the number of a component is its meaning."""
+        places = {
+            axis: Column("m", tuple(values))
+            for axis, values in zip("xyz", self.sensor_positions.T.tolist(), strict=True)
+        }
+        sensor = (
+            "Sensor that averages the magnetic flux density, in T, over a ball about (x, y, z) of the given radius "
+            "w, with weight exp(-2r^2/w^2) - exp(-2) at the distance r from its centre."
+        )
+        radius = Column("m", (float(self.sensor_width),) * self.sensors**2)
+        return {
+            "sensor": Table(sensor, {**places, "radius": radius}),
+            "component": Table("Component of the magnetic flux density: 0, 1, 2 along x, y, z."),
+        }
+
+    @property
+    def region(self) -> np.ndarray:
+        """Lower and upper corner (2, 3) in m of D, where the unknown lives."""
+        return self.parametrisation.region
+
+    @property
+    def image_region(self) -> np.ndarray:
+        """Lower and upper corner (2, 3) in m of the box that a picture of the unknown shows: `region`."""
+        return self.region
+
+    def image(self, theta, x) -> np.ndarray:
+        """M in A/m of θ (p,) at points x (n, 3) in m of Ω: (n, 3) float64, zero outside D."""
+        return self.parametrisation.evaluate(theta, points_in(BOX, x, "image"))
 
     def spec(self) -> dict:
         """This problem as a plain table, from which `maxwell.problem_from` rebuilds it."""
