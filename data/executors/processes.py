@@ -1,8 +1,4 @@
-"""Where samples are computed: local worker processes behind the standard ``Executor`` interface.
-
-``generate`` asks of an executor only ``submit``, so ``mpi4py.futures`` or a Dask client's executor can
-stand in for :func:`local`.
-"""
+"""Local worker processes, spawned: nothing to install, nothing to start."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -17,27 +13,9 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
-import threadpoolctl
-
 from data.errors import DataError
-
-# The unit of parallelism is the sample: a threaded BLAS in each of several workers only costs time, and
-# its sums would depend on the number of threads.
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
-)
-
-
-def usable_cores() -> int:
-    """Cores this process may use; the default number of workers."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from data.executors.ranks import LAUNCHERS
+from data.executors.threads import ONE_THREAD, environment
 
 
 @contextmanager
@@ -53,7 +31,7 @@ def local(workers: int) -> Iterator[Executor]:
     if workers < 1:
         raise DataError(f"workers: expected at least 1, given {workers}.")
     context = _Context()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    pool = _Pool(workers, mp_context=context, initializer=_begin)
     try:
         yield pool
     except BaseException:
@@ -77,9 +55,10 @@ def _abandon(pool: ProcessPoolExecutor, started: list["_Worker"]) -> None:
         results._writer.close()
 
 
-def limit_threads() -> None:
-    """Hold the numeric libraries loaded so far to one thread, whatever the environment said."""
-    threadpoolctl.threadpool_limits(1)
+class _Pool(ProcessPoolExecutor):
+    @property
+    def width(self) -> int:
+        return self._max_workers
 
 
 class _Worker(multiprocessing.context.SpawnProcess):
@@ -105,25 +84,21 @@ class _Context(multiprocessing.context.SpawnContext):
 def _birth() -> Iterator[None]:
     """What a worker inherits at birth and this process must not keep.
 
-    One thread, set before numpy is imported. Ctrl-C blocked, so that it stops neither a worker nor the
-    compiler that a worker may be running, but only us. And no main module: a worker runs functions of
-    this package alone, so a caller's script need not be importable nor have a main guard.
+    One thread, set before numpy is imported. Nothing of mpiexec, if that started us: a worker that took itself for
+    our rank would fail. Ctrl-C blocked, so that it stops neither a worker nor the compiler that a worker may be
+    running, but only us. And no main module: a worker runs functions of this package alone, so a caller's script
+    need not be importable nor have a main guard.
     """
     resource_tracker.ensure_running()  # else the spawn starts it, and that unblocks Ctrl-C again
-    environment = {name: os.environ.get(name) for name in _ONE_THREAD}
+    launched = {name: None for name in os.environ if name.startswith(LAUNCHERS)}
     main = sys.modules["__main__"]
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        os.environ.update(_ONE_THREAD)
         sys.modules["__main__"] = types.ModuleType("__main__")
-        yield
+        with environment(ONE_THREAD | launched):
+            yield
     finally:
         sys.modules["__main__"] = main
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
