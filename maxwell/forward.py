@@ -48,6 +48,26 @@ class ForwardMap(ABC):
     def solve(self, theta) -> Response:
         """F(θ) for one θ (p,), with its trace."""
 
+    @property
+    def discretisation(self) -> dict:
+        """What a reader of the data may ask about the mesh, as plain data (JSON); `dofs` alone without one.
+
+        With a mesh: `element`, `family`, `degree` and `functions` (basis functions a cell) of the element;
+        `dofs`, `cells`, `vertices`; `cell`, their kind; `smallest_width` and `largest_width`, the least and the
+        greatest extent in m of a cell along an axis; `grading`; `low` and `high`, corners in m of the domain.
+        """
+        return {"dofs": self.dofs}
+
+    def fields_at(self, theta, x) -> np.ndarray:
+        """The total field of each source at points x (n, 3) in m of the domain: (s, n, 3) in `problem.field_unit`.
+
+        Slower than a sample of `solve`, which may never form the field.  Raises MaxwellError for points outside,
+        on several ranks, and by a map that has no field.
+        """
+        raise MaxwellError(
+            f"fields_at: {self!r} knows its data alone and no field; take a discretised problem."
+        )
+
     @abstractmethod
     def linearise(self, theta) -> tuple[np.ndarray, np.ndarray]:
         """F(θ) (m,) and the exact Jacobian of the discrete map (m, p), from one factorisation."""

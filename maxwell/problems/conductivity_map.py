@@ -27,7 +27,9 @@ from maxwell.paths import (
 from maxwell.paths.blocks import Blocks
 from maxwell.paths.products import MassProducts
 from maxwell.problems.anomaly import Anomalies, Anomaly
-from maxwell.problems.conductivity import Conductivity
+from maxwell.problems.conductivity import BOX, Conductivity
+from maxwell.problems.on_mesh import describe, values
+from maxwell.problems.points import points_in
 from maxwell.solvers import BlockLowRank, Exact, refuse_hopeless, summed
 
 PRODUCTS = 2**30
@@ -123,6 +125,11 @@ class ConductivityMap(ForwardMap):
     def dofs(self) -> int:
         """Unknowns of the field."""
         return self.space.dofs
+
+    @property
+    def discretisation(self) -> dict:
+        """As in `ForwardMap`."""
+        return describe(self.space.space, self.grading)
 
     @property
     def unknowns(self) -> int:
@@ -256,6 +263,26 @@ class ConductivityMap(ForwardMap):
         return (
             self.problem.scaling.current * self.refactorising._solve(theta, accurate=True).answers[0].fields
         )
+
+    def fields_at(self, theta, x) -> np.ndarray:
+        """E in V/m at points x (n, 3) in m of the box, of all sources frequency by frequency: (F·K, n, 3) complex.
+
+            ∫_top g̃_r p_r·E_fs = d_fsr + its value for the background
+
+        with the rule of the receivers.  Where E jumps (its normal component does on faces between cells), the value
+        of one side.  Cost: a factorisation and K right-hand sides a frequency, whatever is prepared.
+        Raises MaxwellError for points outside the box, and on several ranks.
+        """
+        if self.comm.size > 1:
+            raise MaxwellError(
+                f"fields_at: the map lives on {self.comm.size} ranks, and points are sought on one; discretise "
+                "without comm."
+            )
+        x = points_in(BOX, x, "fields_at")
+        answers = self.refactorising._solve(theta, accurate=True).answers
+        currents = [scaling.current for scaling in self.problem.scalings]
+        parts = zip(currents, answers, strict=True)
+        return np.concatenate([current * values(self.space.space, a.fields, x) for current, a in parts])
 
     def matrix(self, theta) -> sp.csr_array:
         """The system matrix A(θ) of the first frequency, (dofs, dofs) complex symmetric CSR; on one process."""

@@ -1,6 +1,7 @@
 """The discretised magnetisation problem: linear for uniform cells, nonlinear for dipoles; no solve a sample."""
 
 import time
+from abc import abstractmethod
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +10,9 @@ import scipy.sparse as sp
 from maxwell.errors import MaxwellError
 from maxwell.forward import ForwardMap, LinearForwardMap, Response
 from maxwell.parametrisations.magnetisation import MAGNETISED_REGION, Dipoles
-from maxwell.problems.magnetisation import Magnetisation
+from maxwell.problems.magnetisation import BOX, Magnetisation
+from maxwell.problems.on_mesh import describe
+from maxwell.problems.points import points_in
 from maxwell.problems.sensor_fields import SensorFields
 from maxwell.units import VACUUM_PERMEABILITY
 
@@ -41,6 +44,11 @@ class _MagneticMap(ForwardMap):
         return self.fields.dofs
 
     @property
+    def discretisation(self) -> dict:
+        """As in `ForwardMap`."""
+        return describe(self.fields.space, self.fields.grading)
+
+    @property
     def unknowns(self) -> int:
         """p, the length of θ."""
         return len(self.problem.parameters)
@@ -53,6 +61,21 @@ class _MagneticMap(ForwardMap):
     def observe(self, magnetisation) -> np.ndarray:
         """Data (m,) in T of any magnetisation supported in D, a function (n, 3) in m → (n, 3) in A/m."""
         return self.fields.observe(magnetisation)
+
+    def fields_at(self, theta, x) -> np.ndarray:
+        """B = curl A in T at points x (n, 3) in m of Ω, magnetised or not: (1, n, 3) float64.
+
+            (curl A, curl v) + ε(A, v) = μ0 ∫_D M·curl v,        d_ri = ∫ g_r e_i·B
+
+        Where B jumps (its tangential component does on faces between cells, in truth only where M does), the value
+        of one side.  Cost: the first call factorises and keeps the factors; later ones take one right-hand side.
+        Raises MaxwellError for points outside Ω.
+        """
+        return self.fields.flux_at(self._load(theta), points_in(BOX, x, "fields_at"))[None]
+
+    @abstractmethod
+    def _load(self, theta) -> np.ndarray:
+        """∫_D M·curl v of every basis function v: (dofs,)."""
 
 
 class MagneticCellsMap(_MagneticMap, LinearForwardMap):
@@ -69,7 +92,7 @@ class MagneticCellsMap(_MagneticMap, LinearForwardMap):
     def loads(self) -> sp.csr_array:
         """R (dofs, p): the right-hand side ∫_D M·curl v of each unknown."""
         fields = self.fields
-        tables = fields.tabulate(fields.cells_within(*MAGNETISED_REGION, touching=False), fields.degree)
+        tables = fields.tabulate(fields.cells_within(*MAGNETISED_REGION), fields.degree)
         cell = self.problem.parametrisation.locate(tables.points.mean(axis=1))
         axes = np.broadcast_to(np.eye(3), (*tables.points.shape, 3))
         element = tables.element_loads(axes)  # (c, f, 3)
@@ -92,6 +115,9 @@ class MagneticCellsMap(_MagneticMap, LinearForwardMap):
     def check(self, theta) -> np.ndarray:
         """Return θ as a finite array of shape (p,), or say in one sentence what is wrong with it."""
         return self.problem.parametrisation.check(theta)
+
+    def _load(self, theta):
+        return self.loads @ self.check(theta)
 
 
 class DipoleMap(_MagneticMap):
@@ -128,6 +154,10 @@ class DipoleMap(_MagneticMap):
 
         data = self._data(theta, value_and_slopes)
         return data[:, 0], data[:, 1:]
+
+    def _load(self, theta):
+        parametrisation = self.problem.parametrisation
+        return self.fields.load(lambda x: parametrisation.evaluate(theta, x))
 
     def _data(self, theta, field):
         """μ0 Zᵀ ∫ F·curl v of k fields, x (c, q, 3) ↦ (c, q, 3, k), that vanish outside the blobs: (m, k)."""

@@ -25,7 +25,7 @@ def points_in(box: np.ndarray, x, what: str) -> np.ndarray:
     within = ((points >= low - SLACK) & (points <= high + SLACK)).all(axis=1)
     if not within.all():
         raise MaxwellError(
-            f"{what}: the point {points[np.flatnonzero(~within)[0]].tolist()} m lies outside; expected points of "
-            f"the box from {np.asarray(low).tolist()} to {np.asarray(high).tolist()} m."
+            f"{what}: the point {points[np.flatnonzero(~within)[0]].tolist()} m lies outside the box; expected "
+            f"points from {np.asarray(low).tolist()} to {np.asarray(high).tolist()} m."
         )
     return np.clip(points.astype(np.float64), low, high)
