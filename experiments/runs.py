@@ -1,13 +1,14 @@
 """One training run: from a data set and a specification to a folder with a trained network.
 
-A run folder holds `checkpoint.pt` (while training, see `surrogates.training.fit`), `model.pt` (the trained model,
-complete in itself: `surrogates.model.load` needs no other file) and, written last and so the sign that the run is
-complete, `run.json` (specification, trace, gradient profiles, figures).
+A run folder holds `checkpoint.pt` (while training alone, see `surrogates.training.fit`; runs that train together
+have theirs elsewhere, see `experiments.ensembles`), `model.pt` (the trained model, complete in itself:
+`surrogates.model.load` needs no other file) and, written last and so the sign that the run is complete,
+`run.json` (specification, trace, gradient profiles, figures).
 """
 
-import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from filelock import FileLock, Timeout
 import data
 import surrogates
 from data.provenance import collect
-from data.transforms import Compression, Standardise, soften
+from data.transforms import Compression, Standardise
 from experiments.errors import StudyError
 from experiments.files import read_json, validated, write_json
 from experiments.specs import RunSpec
+from experiments.training_data import TrainingData, training_data
 from surrogates import analysis, architecture, fields, files, training
 from surrogates.activations import ACTIVATIONS
 
@@ -62,29 +64,68 @@ def _softened(spec: RunSpec) -> bool:
     return spec.amplitude == "asinh"
 
 
-def features(compression: Compression, amplitude: str, observations: np.ndarray) -> np.ndarray:
-    """What enters a network: (n, m) complex observations to (n, k) real features."""
-    compressed = compression(observations)
-    return soften(compressed) if amplitude == "asinh" else compressed
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run before its first epoch: what training is asked for, and the gradient profile at the start."""
+
+    spec: RunSpec
+    data: TrainingData
+    net: surrogates.LayeredNet
+    settings: training.Settings
+    start: analysis.GradientProfile
 
 
-@functools.lru_cache(maxsize=2)
-def _known(path: Path, digest: str, components: int, amplitude: str, noise: float, draws: int):
-    """Transforms, features and targets of a data set: cached, since all runs of a study share them."""
-    dataset = data.open(path)
-    train, valid = dataset.split("train"), dataset.split("valid")
-    compression = Compression.fit(train.observe(noise), components)
-    standardise = Standardise.fit(train.parameters)
-    seen = [features(compression, amplitude, train.observe(noise, draw)) for draw in range(draws)]
-    return {
-        "compression": compression,
-        "standardise": standardise,
-        "train": (seen, standardise(train.parameters)),
-        "valid": (features(compression, amplitude, valid.observe(noise)), standardise(valid.parameters)),
-        "names": dataset.names,
-        "units": dataset.units,
-        "problem": dataset.spec,
+def prepare(spec: RunSpec, known: TrainingData) -> Prepared:
+    """Build the network of a run on the device of its data; StudyError when memory does not suffice."""
+    try:
+        net = build(spec, known.compression.components, len(known.names)).to(known.target.device)
+    except (RuntimeError, MemoryError) as error:  # what torch raises when memory does not suffice
+        raise StudyError(
+            f"a network of width {spec.width} and {spec.layers} layers cannot be built "
+            f"({_clause(error)}); ask for a smaller one."
+        ) from None
+    settings = training.Settings(
+        epochs=spec.epochs,
+        batch=spec.batch,
+        learning_rate=spec.learning_rate,
+        weight_decay=spec.weight_decay,
+        seed=spec.seed,
+    )
+    return Prepared(spec, known, net, settings, analysis.profile(net, *known.valid))
+
+
+def write(out: Path, run: Prepared, result: training.Result, seconds: float, together: int = 1) -> None:
+    """Write the files of a run whose network has its final weights.
+
+    seconds : the share of the run in the wall time of its training.  together : networks that shared it.
+    """
+    known, net, origin = run.data, run.net.eval(), collect()
+    model = surrogates.Model(
+        net=net,
+        encode=known.compression,
+        decode=known.standardise,
+        names=known.names,
+        units=known.units,
+        softened=_softened(run.spec),
+        spec=known.problem,
+        digest=known.digest,
+    )
+    model.save(out / "model.pt")
+    record = {
+        "spec": run.spec.model_dump(),
+        "dataset": known.digest,
+        "names": list(known.names),
+        "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
+        "best_epoch": result.best_epoch,
+        "best_loss": result.best_loss,
+        "trace": asdict(result.trace),
+        "gradients": {"start": _plain(run.start), "end": _plain(analysis.profile(net, *known.valid))},
+        "seconds": seconds,
+        "together": together,
+        "provenance": {**origin, "versions": {**origin["versions"], "torch": torch.__version__}},
     }
+    write_json(out / "run.json", record)
+    (out / "checkpoint.pt").unlink(missing_ok=True)  # all of it that matters is in the two files above
 
 
 def train(
@@ -103,83 +144,44 @@ def train(
     device : where torch computes; a run is loaded on any.  Raises StudyError if the folder holds another run,
     or if another process trains in it.
     """
-    out, where = Path(out), files.device(device)
+    dataset, out, where = Path(dataset), Path(out), files.device(device)
     digest = data.open(dataset).manifest.digest
     refuse_another(out, spec, digest)
-    if (out / "run.json").exists():
-        return load(out, device)
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            return _train(Path(dataset), out, spec, digest, where, progress)
-    except Timeout:
-        raise StudyError(
-            f"{out}: another process trains here; wait for it, or give another folder."
-        ) from None
+    if not finished(out):
+        with locked([out]):
+            began = time.perf_counter()
+            run = prepare(spec, training_data(dataset, digest, spec, where))
+            result = training.fit(
+                run.net,
+                run.data,
+                run.data.valid,
+                run.settings,
+                checkpoint=out / "checkpoint.pt",
+                identity={**spec.model_dump(), "data set": digest},
+                progress=progress,
+            )
+            write(out, run, result, time.perf_counter() - began)
+    return load(out, device)
 
 
-def _train(dataset, out, spec, digest, device, progress) -> "Run":
-    began = time.perf_counter()
-    known = _known(dataset.absolute(), digest, spec.components, spec.amplitude, spec.noise, spec.draws)
-    compression, standardise = known["compression"], known["standardise"]
-    outputs = len(known["names"])
-    try:
-        net = build(spec, compression.components, outputs).to(device)
-    except (RuntimeError, MemoryError) as error:  # what torch raises when memory does not suffice
-        raise StudyError(
-            f"a network of width {spec.width} and {spec.layers} layers cannot be built "
-            f"({_clause(error)}); ask for a smaller one."
-        ) from None
+def finished(out: Path) -> bool:
+    """Whether the folder holds a complete run."""
+    return (out / "run.json").exists()
 
-    def tensor(values):
-        return torch.as_tensor(values, dtype=torch.float32, device=device)
 
-    seen, target = [tensor(x) for x in known["train"][0]], tensor(known["train"][1])
-    valid = tuple(tensor(values) for values in known["valid"])
-    start = analysis.profile(net, *valid)
-    result = training.fit(
-        net,
-        lambda epoch: (seen[epoch % len(seen)], target),
-        valid,
-        training.Settings(
-            epochs=spec.epochs,
-            batch=spec.batch,
-            learning_rate=spec.learning_rate,
-            weight_decay=spec.weight_decay,
-            seed=spec.seed,
-        ),
-        checkpoint=out / "checkpoint.pt",
-        identity={**spec.model_dump(), "data set": digest},
-        progress=progress,
-    )
-    end = analysis.profile(net, *valid)
-    model = surrogates.Model(
-        net=net.eval(),
-        encode=compression,
-        decode=standardise,
-        names=known["names"],
-        units=known["units"],
-        softened=_softened(spec),
-        spec=known["problem"],
-        digest=digest,
-    )
-    model.save(out / "model.pt")
-    origin = collect()
-    record = {
-        "spec": spec.model_dump(),
-        "dataset": digest,
-        "names": list(known["names"]),
-        "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
-        "best_epoch": result.best_epoch,
-        "best_loss": result.best_loss,
-        "trace": asdict(result.trace),
-        "gradients": {"start": _plain(start), "end": _plain(end)},
-        "seconds": time.perf_counter() - began,
-        "provenance": {**origin, "versions": {**origin["versions"], "torch": torch.__version__}},
-    }
-    write_json(out / "run.json", record)
-    (out / "checkpoint.pt").unlink(missing_ok=True)  # all of it that matters is in the two files above
-    return load(out, str(device))
+@contextmanager
+def locked(folders: Iterable[Path]) -> Iterator[None]:
+    """Make the run folders and hold them for this process; StudyError if another one has any of them."""
+    with ExitStack() as held:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(FileLock(folder / ".lock", timeout=0))
+            except Timeout:
+                raise StudyError(
+                    f"{folder}: another process trains here; wait for it, or give another folder."
+                ) from None
+        yield
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def load(path: str | Path, device: str = "cpu") -> Run:
 
 def refuse_another(out: Path, spec: RunSpec, digest: str) -> None:
     """Raise StudyError if the folder holds a finished run of another specification or another data set."""
-    if not (out / "run.json").exists():
+    if not finished(out):
         return
     record = _record(out)
     there = validated(RunSpec, record["spec"], f"{out / 'run.json'}: spec").model_dump()

@@ -99,6 +99,9 @@ class StudySpec(pydantic.BaseModel):
 
     recipe: str = pydantic.Field(description="recipe of the data set: a shipped name or a TOML file")
     seeds: Count = pydantic.Field(3, description="paired seeds of every variant")
+    ensemble: Count = pydantic.Field(
+        8, description="runs that train as one program, at most; 1 trains them one by one"
+    )
     network: dict = pydantic.Field(default={}, description="settings that all variants share")
     variants: dict[Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], dict] = (
         pydantic.Field(

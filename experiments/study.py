@@ -1,7 +1,10 @@
 """Studies: a TOML file that names a data recipe and the variants of a network to train on it."""
 
+import shutil
+from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from experiments.errors import StudyError
@@ -11,14 +14,21 @@ from experiments.specs import RunSpec, StudySpec
 
 SHIPPED = Path(__file__).parent / "studies"
 
+MEMBERS_OWN = frozenset({"seed", "time", "horizon", "learning_rate", "weight_decay", "noise"})
+"""Settings in which runs that train together may differ; each noise brings data and a compression of its own."""
+
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study.  `recipe` is the data recipe; `variants` are the specifications with seed 0."""
+    """A checked study.  `recipe` is the data recipe; `variants` are the specifications with seed 0.
+
+    At most `ensemble` runs train together.
+    """
 
     recipe: str
     seeds: int
     variants: dict[str, RunSpec]
+    ensemble: int
 
     def runs(self) -> dict[str, RunSpec]:
         """Every run of the study: name of its folder to specification."""
@@ -27,6 +37,32 @@ class Study:
             for name, spec in self.variants.items()
             for seed in range(self.seeds)
         }
+
+    def groups(self) -> list[dict[str, RunSpec]]:
+        """The runs in the groups that train together, in the order of the study.
+
+        Runs of one `company` are cut into as few groups as `ensemble` allows, equal in size but for one run, so
+        that worker processes have equal shares.  They follow from the study alone, not from the number of workers
+        nor from what is complete, and so do the last digits of the weights.
+        """
+        companies: dict[tuple, list[str]] = {}
+        found, runs = [], self.runs()
+        for name, spec in runs.items():
+            companies.setdefault(company(spec), []).append(name)
+        for names in companies.values():
+            count = -(-len(names) // self.ensemble)
+            cuts = [len(names) * k // count for k in range(count + 1)]
+            found += [names[start:end] for start, end in pairwise(cuts)]
+        return [{name: runs[name] for name in names} for names in found]
+
+
+def company(spec: RunSpec) -> tuple:
+    """What runs must have in common to train as one program (`training.fit_ensemble`).
+
+    The start of a learned order is a member's own; an order that is not trained is a constant of the network.
+    """
+    own = MEMBERS_OWN | {"order"} if spec.learn_order else MEMBERS_OWN
+    return tuple((name, value) for name, value in spec.model_dump().items() if name not in own)
 
 
 def load(path: str | Path) -> Study:
@@ -42,7 +78,7 @@ def load(path: str | Path) -> Study:
     }
     if any(variant.seed for variant in variants.values()):
         raise StudyError(f"{file}: a variant names a seed; leave it out, `seeds` says how many are run.")
-    return Study(spec.recipe, spec.seeds, variants)
+    return Study(spec.recipe, spec.seeds, variants, spec.ensemble)
 
 
 def check(study: Study, recipe, workers: int | None) -> None:
@@ -72,36 +108,56 @@ def refuse_others(study: Study, out: Path, digest: str) -> None:
 
 
 def train_all(study: Study, dataset: Path, out: Path, workers: int | None = None) -> None:
-    """Train every run of a study that is not finished, in worker processes; each resumes from its checkpoint."""
-    from data import executors
+    """Train every run of a study that is not finished: groups in worker processes, from their checkpoints.
 
-    runs = study.runs()
-    todo = [name for name in runs if not (out / name / "run.json").exists()]
-    with Progress("training", len(runs), "networks") as progress:
-        progress.start(len(runs) - len(todo))
+    Raises StudyError when a worker dies, and, after all others are trained, for runs that left the numbers.
+    """
+    from data import executors
+    from experiments import ensembles
+    from experiments.runs import finished
+
+    total, done, todo, failures = len(study.runs()), 0, [], {}
+    for group in study.groups():
+        complete = sum(finished(out / name) for name in group)
+        done += complete
+        if complete < len(group):
+            todo.append(group)
+        else:  # a kill may have come before this was removed
+            shutil.rmtree(ensembles.folder(out, list(group)), ignore_errors=True)
+    with Progress("training", total, "networks") as progress:
+        progress.start(done)
         if not todo:
             return
         workers = min(executors.usable_cores() if workers is None else workers, len(todo))
         try:
             with executors.local(workers) as executor:
-                waiting = {
-                    executor.submit(_train, str(dataset), str(out / name), runs[name]): name for name in todo
-                }
-                for done, future in enumerate(as_completed(waiting), start=len(runs) - len(todo) + 1):
-                    progress.update(done, f"{waiting[future]}: {future.result()}")
+                waiting = [executor.submit(_train, str(dataset), str(out), group) for group in todo]
+                for future in as_completed(waiting):
+                    found = future.result()
+                    losses = {name: loss for name, loss in found.items() if not isinstance(loss, str)}
+                    failures |= {name: why for name, why in found.items() if name not in losses}
+                    done += len(losses)
+                    progress.update(
+                        done,
+                        ", ".join(f"{name}: validation loss {loss:.3f}" for name, loss in losses.items()),
+                    )
         except BrokenExecutor:
             raise StudyError(
                 f"{out}: a worker process died while training, often for want of memory; run the same "
                 "command again to continue, perhaps with fewer workers."
             ) from None
+    if failures:
+        raise StudyError(
+            f"{out}: {done} of {total} networks are trained, but not {', '.join(failures)} "
+            f"({next(iter(failures.values()))}); change their settings, or leave them out."
+        )
 
 
-def _train(dataset: str, out: str, spec: RunSpec) -> str:
-    """One run in a worker; returns a note on it."""
+def _train(dataset: str, out: str, group: Mapping[str, RunSpec]) -> dict[str, float | str]:
+    """One group in a worker; see `ensembles.train`."""
     import torch
 
-    from experiments.runs import train
+    from experiments import ensembles
 
     torch.set_num_threads(1)
-    run = train(dataset, out, spec)
-    return f"validation loss {run.record['best_loss']:.3f}"
+    return ensembles.train(dataset, out, group)

@@ -43,6 +43,7 @@ def same(one, other):
 def test_the_demo_leaves_data_runs_a_comparison_and_a_report(demo):
     assert len(data.open(demo / "data")) == 74
     assert len(list((demo / "runs").glob("*/run.json"))) == 8
+    assert len(list((demo / "runs").iterdir())) == 8
     assert (demo / "comparison.json").exists()
     assert (demo / "report.html").exists()
 
@@ -58,7 +59,10 @@ def test_a_finished_demo_is_not_done_again(demo, study_file, tmp_path, capsys):
 
 
 def test_killed_anywhere_and_run_again_the_demo_ends_the_same(demo, study_file, tmp_path):
-    """SIGKILL of the whole process group as soon as each stage has left its first file; then to the end."""
+    """SIGKILL of the whole process group as soon as each stage has left its first file; then to the end.
+
+    The first complete run is one of a group, of which the others are not written yet.
+    """
     command = [*MAXINV, "demo", "--study", str(study_file), "--out", str(tmp_path), "--workers", "2"]
     for sign in ("data/shards/*.h5", "runs/*/run.json"):
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)

@@ -1,0 +1,73 @@
+"""Between a data set and the networks of a study: features and targets as they enter training."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import data
+from data.transforms import Compression, Standardise, soften
+from experiments.specs import RunSpec
+
+
+def features(compression: Compression, amplitude: str, observations: np.ndarray) -> np.ndarray:
+    """What enters a network: (n, m) complex observations to (n, k) real features."""
+    compressed = compression(observations)
+    return soften(compressed) if amplitude == "asinh" else compressed
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What runs of one noise and one compression see: fitted transforms, and features and targets as float32.
+
+    Called with an epoch e, it gives the pair x (n, k), y (n, p) of noise realisation e mod `draws`.
+    """
+
+    compression: Compression
+    standardise: Standardise
+    seen: list[Tensor]
+    target: Tensor
+    valid: tuple[Tensor, Tensor]
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    problem: dict[str, Any]
+    digest: str
+
+    def __call__(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return the training pair of an epoch."""
+        return self.seen[epoch % len(self.seen)], self.target
+
+
+def training_data(dataset: Path, digest: str, spec: RunSpec, device: torch.device) -> TrainingData:
+    """The data of a run, transforms fitted on the training split alone; those of the last two calls are kept."""
+    return _read(dataset.absolute(), digest, spec.components, spec.amplitude, spec.noise, spec.draws, device)
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path, digest, components, amplitude, noise, draws, device) -> TrainingData:
+    dataset = data.open(path)
+    train, valid = dataset.split("train"), dataset.split("valid")
+    compression = Compression.fit(train.observe(noise), components)
+    standardise = Standardise.fit(train.parameters)
+
+    def entered(observations):
+        return tensor(features(compression, amplitude, observations))
+
+    def tensor(values):
+        return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+    return TrainingData(
+        compression,
+        standardise,
+        [entered(train.observe(noise, draw)) for draw in range(draws)],
+        tensor(standardise(train.parameters)),
+        (entered(valid.observe(noise)), tensor(standardise(valid.parameters))),
+        dataset.names,
+        dataset.units,
+        dataset.spec,
+        digest,
+    )
