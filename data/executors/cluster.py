@@ -1,9 +1,10 @@
 """The workers of a Dask cluster, found by the address of its scheduler."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -38,7 +39,7 @@ def dask(address: str, patience: float = 30.0) -> Iterator[Executor]:
             'pip install "maxwell-inverse[dask]" here and where the workers run.'
         ) from None
     with _quiet():
-        client = _connect(distributed.Client, address, patience)
+        client = _connect(distributed, address, patience)
         try:
             yield _Cluster(client)
         finally:
@@ -46,10 +47,13 @@ def dask(address: str, patience: float = 30.0) -> Iterator[Executor]:
                 client.close(timeout=_FAREWELL)
 
 
-def _connect(client: type, address: str, patience: float) -> Any:
+def _connect(distributed: Any, address: str, patience: float) -> Any:
     """A client whose cluster has a worker that can run our functions."""
     try:
-        client = client(address, timeout=patience, set_as_default=False, name="maxwell-inverse")
+        # A client that fails to connect leaves a thread behind that troubles later ones: knock first, without one.
+        with ThreadPoolExecutor(1) as aside:  # a notebook's thread has an event loop of its own
+            aside.submit(asyncio.run, _knock(distributed, address, patience)).result()
+        client = distributed.Client(address, timeout=patience, set_as_default=False, name="maxwell-inverse")
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
             f"dask: no scheduler answers at {address} ({_reason(error)}); expected the address that "
@@ -72,6 +76,12 @@ def _connect(client: type, address: str, patience: float) -> Any:
     raise DataError(f"dask: the scheduler at {address} {sentence}") from None
 
 
+async def _knock(distributed: Any, address: str, patience: float) -> None:
+    arguments = distributed.Security().get_connection_args("client")
+    comm = await distributed.comm.connect(address, timeout=patience, **arguments)
+    await comm.close()
+
+
 class _Cluster(Executor):
     """Tasks as the client's own futures, their outcomes as ``concurrent.futures`` has them.
 
@@ -84,19 +94,23 @@ class _Cluster(Executor):
 
     @property
     def width(self) -> int:
+        self._demand_connection()
         try:
             return max(1, len(self._client.nthreads()))
-        except Exception as error:
+        except OSError as error:
             raise BrokenExecutor(f"the Dask scheduler does not answer: {_reason(error)}") from None
 
     def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> Future:
-        if self._client.status != "running":
-            raise BrokenExecutor("the connection to the Dask scheduler is lost")
+        self._demand_connection()
         task = self._client.submit(_attempt, function, args, kwargs, pure=False)
         outcome = Future()
         outcome.add_done_callback(partial(_drop, task))
         task.add_done_callback(partial(_pass_on, outcome))
         return outcome
+
+    def _demand_connection(self) -> None:
+        if self._client.status != "running":
+            raise BrokenExecutor("the connection to the Dask scheduler is lost")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing: the block that made the client closes it."""
