@@ -72,6 +72,36 @@ def test_a_table_without_kind_is_of_the_first_alternative():
     assert maxwell.problem_from(table) == maxwell.Conductivity(parametrisation=maxwell.Voxels(2, 4, 4))
 
 
+SHIFTS = {
+    "depth": {"prior": {"z": [0.3, 0.45]}},
+    "contrast": {"prior": {"kind": "ball_prior", "contrast": [2.5, 3.5]}},
+    "radius": {"prior": {"kind": "ball_prior", "radius": [0.14, 0.18]}},
+    "count": {"parametrisation": {"kind": "balls", "count": 2}},
+    "frequency": {"frequency": 50e6},
+}
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_table_expresses_what_lies_out_of_the_distribution(shift):
+    usual, shifted = maxwell.Conductivity(), maxwell.problem_from({"kind": "conductivity", **SHIFTS[shift]})
+    assert maxwell.problem_from(json.loads(json.dumps(shifted.spec()))) == shifted != usual
+    thetas = shifted.prior.sample(np.random.default_rng(0), 20)
+    assert shifted.prior.contains(thetas).all()
+    if shift == "count":
+        assert shifted.prior.unknowns == thetas.shape[1] == 10
+    else:
+        assert usual.prior.contains(thetas).tolist() == [shift == "frequency"] * 20
+
+
+@pytest.mark.parametrize(
+    ("z", "radius", "inside"), [(0.45, 0.08, True), (0.45, 0.13, False), (0.5, 0.13, True)]
+)
+def test_balls_leave_the_region_below_their_reach(z, radius, inside):
+    """A ball of the default transition stays in the region of interest for z of at least 0.37 m + R."""
+    low, _ = maxwell.Balls().support([0.5, 0.5, z, radius, 1.0])
+    assert (low >= maxwell.REGION_OF_INTEREST[0] - 1e-12).all() == inside
+
+
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
