@@ -75,7 +75,7 @@ def test_a_table_without_kind_is_of_the_first_alternative():
 SHIFTS = {
     "depth": {"prior": {"z": [0.3, 0.45]}},
     "contrast": {"prior": {"kind": "ball_prior", "contrast": [2.5, 3.5]}},
-    "radius": {"prior": {"kind": "ball_prior", "radius": [0.14, 0.18]}},
+    "radius": {"prior": {"kind": "ball_prior", "radius": [0.131, 0.16]}},
     "count": {"parametrisation": {"kind": "balls", "count": 2}},
     "frequency": {"frequency": 50e6},
 }
