@@ -209,7 +209,7 @@ def test_fields_that_no_blocks_paint_are_noticed():
         field[:2, :2, :2] = 1.0
     corner[1:3, 1:3, 1:3] = -0.7
     third[2:, 2:, 2:], third[0, 0, 3] = 0.8, 0.9
-    long[0, 0, :3] = 1.0
+    long[:2, :2, :3] = 1.0
     bent[1, 1, 1] = 0.0
     strong[:2, :2, :2], weak[:2, :2, :2] = 2.1, -0.4
     hole[0, 0, 0], hole[1, 1, 1] = 0.6, 0.7
@@ -219,8 +219,8 @@ def test_fields_that_no_blocks_paint_are_noticed():
 
 def test_blocks_that_hide_each_other_are_read_from_the_last_to_the_first():
     prior = maxwell.MagnetisedBlocks(blocks=(1, 3), edge=(2, 2))
-    fields = np.zeros((4, 4, 4, 4, 3))
-    covered, sliver, detached, circle = fields
+    fields = np.zeros((6, 4, 4, 4, 3))
+    covered, sliver, detached, circle, long, strong = fields
     for field in (covered, sliver, circle):
         field[:2, :2, :2, 0] = 1.0
     covered[:2, :2, 1:3] = [0.0, 1.0, 0.0]  # leaves a layer of the first, one cell thick
@@ -228,7 +228,8 @@ def test_blocks_that_hide_each_other_are_read_from_the_last_to_the_first():
     detached[:2, :2, :2], detached[2:, 2:, 2:] = [1.0, 0.0, 0.0], [0.0, 0.0, 1.3]
     circle[:2, :2, 1] = [0.0, 1.0, 0.0]
     circle[0, 0, :2] = [0.0, 0.0, 1.0]  # as thin as no block is, and on top
-    assert prior.contains(fields.reshape(4, -1)).tolist() == [True, False, True, False]
+    long[:2, :2, :3], strong[:2, :2, :2] = [1.0, 0.0, 0.0], [1.5, 1.5, 0.0]
+    assert prior.contains(fields.reshape(6, -1)).tolist() == [True, False, True, False, False, False]
 
 
 def test_dipoles_beyond_the_reach_the_strength_or_the_order_are_noticed():

@@ -76,6 +76,8 @@ def test_every_source_has_its_field_at_every_point(forward):
     assert np.abs(fields).max(axis=(1, 2)).min() > 0
     assert forward.fields_at(theta, x[:1]) == pytest.approx(fields[:, :1], rel=1e-9)
     assert forward.fields_at(theta, x[:0]).shape == (len(fields), 0, 3)
+    rounded = forward.fields_at(theta, x[-1:] + 5e-10)  # of the corner, missed by rounding
+    assert rounded == pytest.approx(fields[:, -1:], rel=1e-9)
 
 
 @every_map
