@@ -2,7 +2,8 @@
 
 Generates the data set of the recipe `demo` (one ball in a conducting box), trains ResNet and Fractional
 networks with fixed and with learned time steps from three paired seeds each, compares them with each other
-and with classical inversion, and writes the report.  Killed anywhere, the same command continues.
+and with classical inversion, and writes the report.  Networks that differ only in seed, time rule, noise or
+learning rate train as one program.  Killed anywhere, the same command continues.
 """
 
 import argparse

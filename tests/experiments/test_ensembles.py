@@ -241,12 +241,13 @@ def test_a_run_that_is_removed_while_others_wait_is_trained_after_them(
     assert [runs.load(tmp_path / name).record["together"] for name in three()] == [1, 2, 2]
 
 
-def test_a_member_that_leaves_the_numbers_does_not_take_the_others_with_it(
-    dataset, trained, tmp_path, in_this_process
+@pytest.mark.parametrize(("most", "checkpoints"), [(8, 1), (1, 0)], ids=["together", "one by one"])
+def test_a_run_that_leaves_the_numbers_does_not_take_the_others_with_it(
+    dataset, tmp_path, in_this_process, most, checkpoints
 ):
-    """The study says which and why, at the end; again at once, from the checkpoint, without training."""
+    """The study says which and why, at the end; again the same, together at once from the checkpoint."""
     variants = {"good": RESNET, "bad": changed(RESNET, learning_rate=1e30), "dense": BASES["growth"]}
-    study, sentences, kept = Study("demo", 2, variants, 8), [], []
+    study, sentences, kept = Study("demo", 2, variants, most), [], []
     for _ in range(2):
         with pytest.raises(
             StudyError, match="4 of 6 networks are trained, but not bad-seed0, bad-seed1"
@@ -258,7 +259,7 @@ def test_a_member_that_leaves_the_numbers_does_not_take_the_others_with_it(
     assert "\n" not in sentences[0]
     assert sentences[0] == sentences[1]
     assert kept[0] == kept[1]
-    assert len(kept[0]) == 5  # four models and a checkpoint
+    assert len(kept[0]) == 4 + checkpoints
     assert not list((tmp_path / "bad-seed0").glob("*.*t"))
     for key, value in runs.train(dataset, tmp_path / "alone", RESNET).net.state_dict().items():
         torch.testing.assert_close(weights(tmp_path / "good-seed0")[key], value, rtol=1e-4, atol=1e-5)
