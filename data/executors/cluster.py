@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from data.errors import DataError
-from data.executors.threads import serially, usable_cores
+from data.executors.threads import kernels, serially, tell_of_kinds
 
 _CHATTY = ("distributed", "distributed.client")  # loggers that have a level of their own
 _FAREWELL = 5.0  # seconds for the scheduler to hear that we leave
@@ -41,6 +41,7 @@ def dask(address: str, patience: float = 30.0) -> Iterator[Executor]:
     with _quiet():
         client = _connect(distributed, address, patience)
         try:
+            _meet_workers(client, address, patience)
             yield _Cluster(client)
         finally:
             with suppress(Exception):  # a scheduler that has gone needs no goodbye
@@ -48,32 +49,32 @@ def dask(address: str, patience: float = 30.0) -> Iterator[Executor]:
 
 
 def _connect(distributed: Any, address: str, patience: float) -> Any:
-    """A client whose cluster has a worker that can run our functions."""
     try:
         # A client that fails to connect leaves a thread behind that troubles later ones: knock first, without one.
         with ThreadPoolExecutor(1) as aside:  # a notebook's thread has an event loop of its own
             aside.submit(asyncio.run, _knock(distributed, address, patience)).result()
-        client = distributed.Client(address, timeout=patience, set_as_default=False, name="maxwell-inverse")
+        return distributed.Client(address, timeout=patience, set_as_default=False, name="maxwell-inverse")
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
             f"dask: no scheduler answers at {address} ({_reason(error)}); expected the address that "
             "`dask scheduler` printed at its start, such as tcp://host:8786."
         ) from None
+
+
+def _meet_workers(client: Any, address: str, patience: float) -> None:
+    """Wait until the cluster has a worker, and see that all it has can run our functions."""
     try:
         client.wait_for_workers(1, timeout=patience)
-        client.run(usable_cores)
+        tell_of_kinds(client.run(kernels).values())
     except TimeoutError:
         sentence = f"has no worker; start one with `dask worker {address} --nthreads 1`, then run this again."
-    except ImportError as error:
-        sentence = (
-            f"has workers without this package ({_reason(error)}); install there what is installed here."
-        )
     except OSError as error:
-        sentence = f"went away ({_reason(error)}); start it again, then run this again."
+        sentence = f"or a worker went away ({_reason(error)}); look there, then run this again."
+    except Exception as error:  # of whatever type: Dask gives what a worker raised here as text
+        sentence = f"has workers that cannot run this package ({_reason(error)}); install there what is here."
     else:
-        return client
-    client.close(timeout=_FAREWELL)
-    raise DataError(f"dask: the scheduler at {address} {sentence}") from None
+        return
+    raise DataError(f"dask: the scheduler at {address} {sentence}")
 
 
 async def _knock(distributed: Any, address: str, patience: float) -> None:

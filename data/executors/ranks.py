@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import threadpoolctl
 
 from data.errors import DataError
-from data.executors.threads import ONE_THREAD, environment
+from data.executors.threads import ONE_THREAD, environment, kernels, tell_of_kinds
 
 LAUNCHERS = ("PMI_", "PMIX_", "OMPI_", "HYDI_", "HYDRA_", "MPI_LOCAL", "MV2_", "PALS_")
 """How the variables begin by which a launcher tells a process that it is a rank."""
@@ -50,12 +50,14 @@ def mpi() -> Iterator[Executor | None]:
         raise DataError(_alone())
     from mpi4py.futures import MPICommExecutor
 
+    kinds = world.gather(kernels(), root=0)
     pool = MPICommExecutor(world, root=0)
     if world.rank > 0:
         with _deaf(), environment(ONE_THREAD), threadpoolctl.threadpool_limits(1), pool:
             pass  # entering is what serves
         yield None
         return
+    tell_of_kinds(kinds[1:])
     executor = pool.__enter__()
     try:
         yield _Ranks(executor, world.size - 1)

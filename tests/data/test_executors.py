@@ -17,6 +17,7 @@ import pytest
 import threadpoolctl
 
 from data import DataError, executors
+from data.executors.threads import tell_of_kinds
 
 PATIENCE = 60  # seconds until something that should have come is given up
 RANKS = 3
@@ -33,17 +34,13 @@ def cluster():
 
 
 @pytest.fixture(scope="module", params=["local", "dask"])
-def opened(request):
-    """Opens an executor of two workers of one kind."""
+def executor(request):
+    """One of two workers, of either kind."""
     if request.param == "local":
-        return lambda: executors.local(2)
-    cluster = request.getfixturevalue("cluster")
-    return lambda: executors.dask(cluster.scheduler_address)
-
-
-@pytest.fixture(scope="module")
-def executor(opened):
-    with opened() as executor:
+        opened = executors.local(2)
+    else:
+        opened = executors.dask(request.getfixturevalue("cluster").scheduler_address)
+    with opened as executor:
         yield executor
 
 
@@ -95,21 +92,6 @@ def test_an_exception_of_a_task_comes_out_of_its_future(executor):
     assert (type(error), str(error)) == (DataError, "a sentence")
 
 
-def test_a_lost_worker_breaks_the_executor(opened, tmp_path):
-    with opened() as executor:
-        assert isinstance(executor.submit(tasks.die, 100, tmp_path).exception(PATIENCE), BrokenExecutor)
-
-
-def test_leaving_by_an_exception_waits_for_nothing(opened, tmp_path):
-    released = tmp_path / "released"
-    with pytest.raises(KeyboardInterrupt), opened() as executor:  # noqa: PT012
-        held = [executor.submit(tasks.hold, tmp_path / f"begun{k}", released) for k in range(20)]
-        wait_for(lambda: list(tmp_path.glob("begun*")))
-        raise KeyboardInterrupt
-    released.touch()  # those that a Dask worker runs to their end
-    assert 0 < len(list(tmp_path.glob("begun*"))) < len(held)
-
-
 def test_an_executor_of_another_kind_has_no_width():
     with pytest.raises(DataError, match=r"expected one from executors.local, mpi or dask, given object"):
         executors.width(object())
@@ -121,6 +103,13 @@ def test_serially_holds_threads_and_environment_and_gives_them_back(monkeypatch)
         assert tasks.threads() != {1}
         assert executors.serially(tasks.threads) == {1}
         assert tasks.threads() != {1}
+
+
+def test_workers_of_different_kinds_are_told_of_and_those_of_one_kind_are_not(recwarn):
+    tell_of_kinds(["Haswell", "Haswell"])
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"different kinds \(Haswell, SkylakeX\)"):
+        tell_of_kinds(["SkylakeX", "Haswell", "SkylakeX"])
 
 
 # -- MPI ------------------------------------------------------------------------------------------------
@@ -205,6 +194,24 @@ def test_the_task_of_a_dead_worker_is_computed_by_another(cluster, tmp_path):
         assert executor.submit(tasks.die, 1, tmp_path).result(PATIENCE) == 1
 
 
+def test_a_task_that_costs_one_worker_after_another_breaks_the_executor(cluster, tmp_path):
+    with executors.dask(cluster.scheduler_address) as executor:
+        assert isinstance(executor.submit(tasks.die, 100, tmp_path).exception(PATIENCE), BrokenExecutor)
+
+
+def test_leaving_by_an_exception_waits_for_nothing(cluster, tmp_path):
+    released = tmp_path / "released"
+    with (  # noqa: PT012
+        pytest.raises(KeyboardInterrupt),
+        executors.dask(cluster.scheduler_address) as executor,
+    ):
+        held = [executor.submit(tasks.hold, tmp_path / f"begun{k}", released) for k in range(20)]
+        wait_for(lambda: list(tmp_path.glob("begun*")))
+        raise KeyboardInterrupt
+    released.touch()  # the workers have begun some, and run them to their end
+    assert 0 < len(list(tmp_path.glob("begun*"))) < len(held)
+
+
 def test_a_cancelled_task_is_done_and_dropped(cluster, tmp_path):
     with executors.dask(cluster.scheduler_address) as executor:
         held = [executor.submit(tasks.hold, tmp_path / f"{k}", tmp_path / "released") for k in range(20)]
@@ -215,36 +222,59 @@ def test_a_cancelled_task_is_done_and_dropped(cluster, tmp_path):
 
 
 CLUSTER = """
+import sys
 import distributed
+if sys.argv[1:] == ["bare"]:
+    sys.modules["data"] = None  # as if not installed
 with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0", protocol="tcp") as cluster:
     print(cluster.scheduler_address, flush=True)
     input()
 """
 
 
-def test_a_scheduler_that_goes_away_breaks_the_executor(tmp_path, capfd):
-    with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-    ) as process:
-        address = process.stdout.readline().strip()
-        try:
-            with executors.dask(address) as executor:
-                held = executor.submit(tasks.hold, tmp_path / "begun", tmp_path / "never")
-                wait_for((tmp_path / "begun").exists)
-                process.kill()
-                assert isinstance(held.exception(PATIENCE), BrokenExecutor)
-                with pytest.raises(BrokenExecutor):
-                    executor.submit(divmod, 7, 2)
-                with pytest.raises(BrokenExecutor):
-                    executors.width(executor)
-        finally:
-            process.kill()
+@pytest.fixture
+def start_cluster():
+    """Starts a cluster of one worker in a process of its own; gives the process and the address."""
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        )
+        started.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_scheduler_that_goes_away_breaks_the_executor(start_cluster, tmp_path, capfd):
+    process, address = start_cluster()
+    with executors.dask(address) as executor:
+        held = executor.submit(tasks.hold, tmp_path / "begun", tmp_path / "never")
+        wait_for((tmp_path / "begun").exists)
+        process.kill()
+        assert isinstance(held.exception(PATIENCE), BrokenExecutor)
+        with pytest.raises(BrokenExecutor):
+            executor.submit(divmod, 7, 2)
+        with pytest.raises(BrokenExecutor):
+            executors.width(executor)
     assert capfd.readouterr().err == ""
+
+
+def test_workers_that_lack_this_package_are_told(start_cluster):
+    _, address = start_cluster("bare")
+    with pytest.raises(
+        DataError, match=r"has workers that cannot run this package \(.*data.*\); install there"
+    ):
+        executors.dask(address).__enter__()
 
 
 @pytest.mark.parametrize(
