@@ -6,13 +6,14 @@
 >>> train = ds.split("train")
 >>> train.parameters.shape, train.observe(noise=0.01).shape
 
-Only this package touches HDF5. The format is described in :mod:`data.schema`, the law of the random
-numbers in :mod:`data.seeds`, the recipe in :mod:`data.recipe`.
+Only this package touches HDF5. The format is described in :mod:`data.schema` and :mod:`data.shard`, the law of
+the random numbers in :mod:`data.seeds`, the recipe in :mod:`data.recipe`.
 """
 
 from data import recipe, transforms
 from data.errors import DataError
-from data.generate import generate
+from data.generate import FailedSamplesWarning, generate
+from data.locks import Part
 from data.progress import Progress
 from data.reader import Dataset, InverseCrimeWarning, open
 from data.recipe import Recipe
@@ -20,7 +21,9 @@ from data.recipe import Recipe
 __all__ = [
     "DataError",
     "Dataset",
+    "FailedSamplesWarning",
     "InverseCrimeWarning",
+    "Part",
     "Progress",
     "Recipe",
     "generate",

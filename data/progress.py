@@ -13,6 +13,7 @@ class Progress:
     total: int  #: samples that the recipe asks for
     kept: int  #: of ``done``, those that earlier runs had left in the folder
     seconds: float  #: since this run began to solve
+    failed: int = 0  #: of the samples of this run, those that could not be solved
 
     @property
     def rate(self) -> float:

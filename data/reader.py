@@ -4,16 +4,20 @@ import functools
 import hashlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import maxwell
-from data import schema, seeds
+from data import noise as noises
+from data import schema
 from data.errors import DataError
+from data.index import Index
 from data.recipe import Mesh, canonical
-from data.store import Folder, Shard, shards_of
+from data.store import Folder, shard_count
+from maxwell.sentences import choice
 
 RECORDS = ("residual", "error", "reciprocity", "seconds", "dofs", "method")
 
@@ -22,25 +26,39 @@ class InverseCrimeWarning(UserWarning):
     """Samples meant for evaluation were computed on the training mesh, and the recipe does not say so."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A sample that could not be solved."""
+
+    split: str
+    index: int
+    seed: int  #: from which its parameters were drawn
+    reason: str
+
+    def __str__(self) -> str:
+        return f"sample {self.index} of split {self.split}, seed {self.seed}: {self.reason}"
+
+
 def open(path: str | Path, *, partial: bool = False) -> "Dataset":
     """Open a data set. Reads the manifest and looks which shards are there; arrays are read when asked for.
 
     partial: accept a data set whose generation is not finished, and read what is there.
 
     Raises :class:`DataError` if the folder is missing, is not a data set, or is incomplete; issues
-    :class:`InverseCrimeWarning` if a split for evaluation shares the training mesh undeclared.
+    :class:`InverseCrimeWarning` if a split for evaluation shares the training mesh undeclared. A second for
+    100,000 samples in 5,000 shards.
     """
     folder = Folder(path)
     manifest = folder.read_manifest()
-    wanted = [shard for split in manifest.recipe.splits for shard in shards_of(manifest.recipe, split)]
-    present = [shard for shard in wanted if folder.has(shard)]
-    if len(present) < len(wanted) and not partial:
+    recipe, index = manifest.recipe, Index.of(folder, manifest)
+    wanted = sum(shard_count(recipe, split) for split in recipe.splits)
+    if len(index.entries) < wanted and not partial:
         raise DataError(
-            f"{folder.path}: is incomplete, {len(wanted) - len(present)} of {len(wanted)} shards are missing;"
+            f"{folder.path}: is incomplete, {wanted - len(index.entries)} of {wanted} shards are missing;"
             f" continue with `maxinv generate RECIPE {folder.path}`, or read what is there with "
             "partial=True."
         )
-    for split in manifest.recipe.undeclared_inverse_crimes():
+    for split in recipe.undeclared_inverse_crimes():
         warnings.warn(
             f"INVERSE CRIME: split {split} of {folder.path} was computed on the training mesh, so errors "
             "measured on it flatter every method; evaluate on a split with a finer mesh, or declare "
@@ -48,36 +66,19 @@ def open(path: str | Path, *, partial: bool = False) -> "Dataset":
             InverseCrimeWarning,
             stacklevel=2,
         )
-    return Dataset(_Source(folder, manifest, present), tuple(manifest.recipe.splits))
+    return Dataset(_Source(folder, manifest, index), tuple(recipe.splits))
 
 
 class _Source:
     """An opened folder: what all views of one data set share."""
 
-    def __init__(self, folder: Folder, manifest: schema.Manifest, present: list[Shard]):
-        self.folder, self.manifest, self.present = folder, manifest, present
-
-    def read(self, splits: tuple[str, ...], name: str) -> np.ndarray:
-        """One array over all samples of some splits."""
-        parts = [self.folder.read(self.manifest, shard, name)[0] for shard in self.shards(splits)]
-        return np.concatenate(parts) if parts else self._nothing(name)
-
-    def shards(self, splits: tuple[str, ...]) -> list[Shard]:
-        return [shard for split in splits for shard in self.present if shard.split == split]
-
-    def _nothing(self, name: str) -> np.ndarray:
-        """An array over no samples; real or complex as in the shards of other splits, if there are any."""
-        for shard in self.present[:1]:
-            return self.folder.read(self.manifest, shard, name)[0][:0]
-        (array,) = (a for a in schema.ARRAYS if a.name == name)
-        lengths = {"n": 0, **self.manifest.lengths}
-        return np.empty(tuple(lengths[letter] for letter in array.shape), array.dtypes[0])
+    def __init__(self, folder: Folder, manifest: schema.Manifest, index: Index):
+        self.folder, self.manifest, self.index = folder, manifest, index
 
     @functools.cached_property
     def noise_reference(self) -> float:
         total, count = 0.0, 0
-        for shard in self.shards(("train",)):
-            (observations,) = self.folder.read(self.manifest, shard, "observations")
+        for observations in self.index.of_splits(("train",)).parts("observations"):
             total += float(np.sum(observations.real**2 + observations.imag**2))
             count += observations.size
         if not count:
@@ -89,51 +90,128 @@ class _Source:
 
 
 class Dataset:
-    """The samples of a data set, or of one of its splits: the same object with fewer splits.
+    """The samples of a data set, or some of them: the same object with fewer splits or rows.
 
-    Rows are in the order of the recipe's splits, then of the samples' indices. An array is read on first
-    use, each shard checked against its checksum, and kept. Files are open only while they are read, so a
-    data set may be handed to worker processes. Every access can raise :class:`DataError`, which names a
-    file and the path inside.
+    Rows are in the order of the recipe's splits, then of the samples' indices; samples that failed are left
+    out. An array is read on first use, checked against its checksums, and kept. Files are read by place, so a
+    data set may be handed to worker processes, forked or spawned. Every access can raise :class:`DataError`,
+    which names a file and the path inside.
     """
 
-    def __init__(self, source: _Source, splits: tuple[str, ...]):
+    def __init__(self, source: _Source, splits: tuple[str, ...], rows: np.ndarray | None = None):
         self._source, self.splits = source, splits  #: ``splits``: names, in the recipe's order
+        self._rows = rows  # of the whole index; None: all of the splits
 
     def __repr__(self) -> str:
         return f"<Dataset {self.path}: {len(self)} samples of {', '.join(self.splits)}>"
 
     def __len__(self) -> int:
-        return sum(map(len, self._source.shards(self.splits)))
+        return len(self._part) if self._rows is None else len(self._rows)
 
-    def split(self, name: str) -> "Dataset":
-        """The samples of one split."""
-        if name not in self.splits:
-            raise DataError(f"{self.path}: has no split {name!r}; expected one of {', '.join(self.splits)}.")
-        return Dataset(self._source, (name,))
+    # -- views ----------------------------------------------------------------------------------------
+
+    def split(self, *names: str) -> "Dataset":
+        """The samples of one split, or of several."""
+        for name in names:
+            if name not in self.splits:
+                raise DataError(
+                    f"{self.path}: has no split {name!r}; expected one of {', '.join(self.splits)}."
+                )
+        if not names:
+            raise DataError(f"{self.path}: no split was named; expected one of {', '.join(self.splits)}.")
+        splits = tuple(name for name in self.splits if name in names)
+        if self._rows is None:
+            return Dataset(self._source, splits)
+        index = self._source.index
+        kept = [index.splits[number] in splits for number in index.numbers(self._rows)]
+        return Dataset(self._source, splits, self._rows[np.array(kept, dtype=bool)])
+
+    def take(self, rows: Any) -> "Dataset":
+        """Some of these samples by row, in the order given: whole numbers, a slice, or a mask of length n.
+
+        Reads nothing; the view then reads what it is asked for row by row. Raises :class:`DataError` for rows
+        that are not there.
+        """
+        every = self._every_row()
+        if isinstance(rows, slice):
+            return Dataset(self._source, self.splits, every[rows])
+        given = np.atleast_1d(np.asarray(rows))
+        if given.dtype == bool and given.shape == every.shape:
+            return Dataset(self._source, self.splits, every[given])
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise DataError(
+                f"{self.path}: rows are whole numbers, a slice, or a mask of length {len(self)}, given an array of "
+                f"{given.dtype} and shape {given.shape}."
+            )
+        outside = given[(given < -len(self)) | (given >= len(self))]
+        if outside.size:
+            raise DataError(f"{self.path}: row {outside[0]} is not there; expected rows below {len(self)}.")
+        return Dataset(self._source, self.splits, every[given.astype(np.int64)])
+
+    def where(self, **ranges: tuple[float | None, float | None]) -> "Dataset":
+        """The samples whose parameters lie in ranges, bounds included: ``ds.where(R1=(0.1, None), q1=(0, 2))``.
+
+        ``None`` is no bound. Reads the parameters. Raises :class:`DataError` for a name that is no parameter.
+        """
+        kept = np.ones(len(self), dtype=bool)
+        for name, bounds in ranges.items():
+            if name not in self.names:
+                raise DataError(f"{self.path}: has no parameter {name!r}; {choice(name, self.names)}.")
+            values = self.parameters[:, self.names.index(name)]
+            if np.iscomplexobj(values):
+                raise DataError(
+                    f"{self.path}: parameter {name} is complex and has no order; use take with a mask."
+                )
+            try:
+                low, high = (None if bound is None else float(bound) for bound in bounds)
+            except (TypeError, ValueError):
+                raise DataError(
+                    f"{self.path}: expected {name}=(low, high), with None for no bound, given {bounds!r}."
+                ) from None
+            kept &= (values >= (-np.inf if low is None else low)) & (
+                values <= (np.inf if high is None else high)
+            )
+        return self.take(kept)
+
+    def _every_row(self) -> np.ndarray:
+        if self._rows is not None:
+            return self._rows
+        return np.concatenate([np.arange(0), *(self._source.index.range(name) for name in self.splits)])
+
+    @functools.cached_property
+    def _part(self) -> Index:
+        return self._source.index.of_splits(self.splits)
+
+    def _array(self, name: str) -> np.ndarray:
+        if self._rows is None:
+            return self._part.whole(name)
+        return self._source.index.rows(name, self._rows)
+
+    def _column(self, name: str) -> np.ndarray:
+        """An array of one number a sample; of all samples it is kept."""
+        return self._source.index.column(name)[self._every_row()]
 
     # -- samples --------------------------------------------------------------------------------------
 
     @functools.cached_property
     def parameters(self) -> np.ndarray:
         """(n, p) float64, or complex128 if the unknowns are complex, in the units of :attr:`units`."""
-        return self._source.read(self.splits, "parameters")
+        return self._array("parameters")
 
     @functools.cached_property
     def observations(self) -> np.ndarray:
         """(n, m) complex128, or float64 if the data are real: without noise, in :attr:`observation_unit`."""
-        return self._source.read(self.splits, "observations")
+        return self._array("observations")
 
     @functools.cached_property
     def seeds(self) -> np.ndarray:
         """(n,) uint64, each sample's own seed."""
-        return self._source.read(self.splits, "seed")
+        return self._column("seed")
 
     @functools.cached_property
     def indices(self) -> np.ndarray:
         """(n,) int64, each sample's index within its split; the partner of a paired split has the same."""
-        ranges = [np.arange(s.start, s.stop) for s in self._source.shards(self.splits)]
-        return np.concatenate([np.arange(0), *ranges])
+        return self._source.index.samples[self._every_row()]
 
     @functools.cached_property
     def records(self) -> dict[str, np.ndarray]:
@@ -143,30 +221,51 @@ class Dataset:
         stops at a residual of 1e-5), the ``error`` of the observations that this leaves by its own estimate,
         ``reciprocity``, ``seconds``, ``dofs``.
         """
-        records = {name: self._source.read(self.splits, name) for name in RECORDS}
+        records = {name: self._column(name) for name in RECORDS}
         return records | {"method": np.strings.decode(records["method"], "utf-8")}
 
-    def observe(self, noise: float = 0.01, draw: int = 0) -> np.ndarray:
+    def extra(self, name: str) -> np.ndarray:
+        """What the recipe's ``[store]`` keeps besides: ``jacobian`` (n, m, p), ``slices`` or ``fields``, as
+        the schema says."""
+        kept = [key for key in schema.EXTRAS if getattr(self.manifest.recipe.store, key)]
+        if name not in kept:
+            there = f"it keeps {', '.join(kept)}" if kept else "it keeps none"
+            raise DataError(
+                f"{self.path}: keeps no {name!r} ({there}); generate it with store.{name} in another folder, "
+                f"or ask for one of {', '.join(schema.EXTRAS)}."
+            )
+        return self._array(name)
+
+    @property
+    def failed(self) -> int:
+        """How many samples of these splits could not be solved; known without reading a file."""
+        return sum(entry.failed for entry in self._part.entries)
+
+    @functools.cached_property
+    def failures(self) -> list[Failure]:
+        """The samples of these splits that could not be solved, with the reason."""
+        found = []
+        for entry, file in self._part.with_failures():
+            status, reasons, seeds = (file.array(name) for name in ("status", "failure", "parameter_seed"))
+            for row in np.flatnonzero(status == schema.FAILED):
+                reason = reasons[row].decode(errors="replace")
+                found.append(
+                    Failure(entry.shard.split, entry.shard.start + int(row), int(seeds[row]), reason)
+                )
+        return found
+
+    def observe(self, noise: float = 0.01, draw: int = 0, kind: str = "white") -> np.ndarray:
         """The observations with noise, (n, m) complex128, or float64 if the data are real.
 
-        ``d + noise · r · (ξ₁ + iξ₂)/√2``, or ``d + noise · r · ξ₁`` if the data are real, with standard normal ξ
-        and r = :attr:`noise_reference`, so that
-        ``noise`` is the RMS of the noise relative to that of the training data. ξ depends on the sample's own
-        seed and on ``draw`` alone: data of several levels are paired, a new ``draw`` is a new realisation,
-        and the noise of different splits is independent, even where they share their parameters.
+        noise: its level, relative to the RMS of the training data (``kind`` "white", the same noise for all
+        samples), to that of the sample's own data ("sample"), or to each datum ("entry").
+
+        See :func:`data.noise.add` for the law. Noise depends on the sample's own seed and on ``draw`` alone:
+        data of several levels are paired, a new ``draw`` is a new realisation, and the noise of different
+        splits is independent, even where they share their parameters.
         """
-        if not (np.isfinite(noise) and noise >= 0):
-            raise DataError(f"noise: expected a relative level such as 0.01, at least 0, given {noise}.")
-        if isinstance(draw, bool) or not isinstance(draw, int | np.integer) or draw < 0:
-            raise DataError(f"draw: expected the number of a realisation, 0 or greater, given {draw!r}.")
-        if noise == 0:
-            return self.observations.copy()
-        scale = noise * self.noise_reference
-        observed = np.empty_like(self.observations)
-        for row, clean, seed in zip(observed, self.observations, self.seeds, strict=True):
-            xi = seeds.noise_stream(int(seed), int(draw)).standard_normal((2, clean.size))
-            row[:] = clean + scale * ((xi[0] + 1j * xi[1]) / np.sqrt(2) if np.iscomplexobj(clean) else xi[0])
-        return observed
+        reference = self.noise_reference if kind == "white" and noise else 0.0
+        return noises.add(self.observations, self.seeds, noise, reference, draw, kind)
 
     @property
     def noise_reference(self) -> float:
@@ -176,14 +275,18 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 over splits, parameters and observations: equal when two data sets agree to the bit.
 
-        Seconds, versions and the layout in shards do not enter.
+        Seconds, versions and the layout in shards do not enter. Reads all of it, one shard at a time.
         """
         hasher = hashlib.sha256()
         for name in self.splits:
+            view = self.split(name)
             for array in ("parameters", "observations"):
-                values = np.ascontiguousarray(self._source.read((name,), array))
-                hasher.update(f"{name} {array} {values.dtype.str} {values.shape} ".encode())
-                hasher.update(values.data)
+                parts = view._part.parts(array) if self._rows is None else [getattr(view, array)]
+                for number, values in enumerate(parts):
+                    if not number:
+                        shape = (len(view), *values.shape[1:])
+                        hasher.update(f"{name} {array} {values.dtype.str} {shape} ".encode())
+                    hasher.update(np.ascontiguousarray(values).data)
         return hasher.hexdigest()
 
     # -- what they are --------------------------------------------------------------------------------
@@ -201,7 +304,17 @@ class Dataset:
     @property
     def spec(self) -> dict[str, Any]:
         """The problem as plain data; ``maxwell.problem_from`` rebuilds it."""
-        return self.manifest.recipe.problem
+        return self._described.spec
+
+    @property
+    def _described(self) -> schema.Problem:
+        numbers = {self.manifest.splits[name] for name in self.splits}
+        if len(numbers) > 1 and len(self.splits) < len(self.manifest.splits):
+            raise DataError(
+                f"{self.path}: the splits {', '.join(self.splits)} have different problems; ask one, as in "
+                f"ds.split({self.splits[0]!r})."
+            )
+        return self.manifest.problems[min(numbers)]  # of the whole data set: that of the recipe
 
     @functools.cached_property
     def problem(self) -> Any:
@@ -211,22 +324,22 @@ class Dataset:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters."""
-        return tuple(p.name for p in self.manifest.parameters)
+        return tuple(p.name for p in self._described.parameters)
 
     @property
     def units(self) -> tuple[str, ...]:
         """Units of the parameters; ``""`` for none."""
-        return tuple(p.unit for p in self.manifest.parameters)
+        return tuple(p.unit for p in self._described.parameters)
 
     @property
     def observation_unit(self) -> str:
         """Unit of the observations."""
-        return self.manifest.observations.unit
+        return self._described.observations.unit
 
     @property
     def labels(self) -> Mapping[str, np.ndarray]:
         """What each observation is, such as source and receiver number, (m,) each."""
-        return {name: np.asarray(values) for name, values in self.manifest.observations.labels.items()}
+        return {name: np.asarray(values) for name, values in self._described.observations.labels.items()}
 
     @property
     def mesh(self) -> Mesh:

@@ -22,6 +22,10 @@
     samples = 100
     same_parameters_as = "test"
     inverse_crime = true          # declared, so it becomes a label and not a warning
+    [splits.deep]                 # out of distribution: what differs from the problem above, key by key
+    samples = 50
+    mesh = { cells = 8, degree = 2 }
+    problem = { prior = { kind = "ball_prior", z = [0.4, 0.5] } }
 
 What is left out is filled in on reading, by the problem's and the discretisation's own defaults, so
 that a recipe that spells out a default and one that omits it are the same recipe.
@@ -66,12 +70,20 @@ class Split(_Spec):
     mesh: Mesh | None = None  #: ``None``: the recipe's mesh
     same_parameters_as: str | None = None  #: the split whose parameters are used again
     inverse_crime: bool = False  #: declares that the split is meant to share the training mesh
+    problem: dict[str, Any] | None = None  #: what replaces keys of the recipe's problem; ``None``: nothing
 
 
 class Store(_Spec):
-    """How the samples are laid out in files; it changes no number."""
+    """How the samples are laid out in files, and what is kept besides; it changes no number of the others."""
 
     shard: Annotated[int, pydantic.Field(ge=1, le=10**6)] = 20  #: samples a file
+    jacobian: bool = False  #: keep the derivative of the data, m p numbers a sample
+    slices: Annotated[int, pydantic.Field(ge=0, le=512)] = (
+        0  #: keep the unknown on 3 planes of so many points squared
+    )
+    fields: Annotated[int, pydantic.Field(ge=0, le=128)] = (
+        0  #: keep all fields on a grid of so many points cubed
+    )
 
 
 class Recipe(_Spec):
@@ -92,6 +104,7 @@ class Recipe(_Spec):
         """
         splits = {
             name: {"samples": s.samples, "mesh": s.mesh, "same_parameters_as": s.same_parameters_as}
+            | ({} if s.problem is None else {"problem": s.problem})
             for name, s in self.splits.items()
         }
         return {"seed": self.seed, "problem": self.problem, "splits": splits}
@@ -109,6 +122,11 @@ class Recipe(_Spec):
     def parameters_of(self, split: str) -> str:
         """The split whose seeds give the parameters of ``split``."""
         return self.splits[split].same_parameters_as or split
+
+    def problem_of(self, split: str) -> dict[str, Any]:
+        """The problem of a split, as plain data."""
+        own = self.splits[split].problem
+        return self.problem if own is None else own
 
     def undeclared_inverse_crimes(self) -> list[str]:
         """Splits for evaluation that share the training mesh although the recipe does not say so."""
@@ -197,6 +215,11 @@ def _check_splits(recipe: Recipe) -> None:
         others = [n for n, s in recipe.splits.items() if n != name and s.same_parameters_as is None]
         if other not in others:
             raise DataError(f"{where}: expected a split with parameters of its own, {choice(other, others)}.")
+        if recipe.splits[other].problem != split.problem:
+            raise DataError(
+                f"{where}: {other} has another problem, so its parameters mean something else; give both splits "
+                "the same problem, or this one parameters of its own."
+            )
         if recipe.splits[other].samples < split.samples:
             raise DataError(
                 f"{where}: {other} has {recipe.splits[other].samples} samples, fewer than the "
@@ -210,22 +233,52 @@ def _check_splits(recipe: Recipe) -> None:
 
 def _resolve(recipe: Recipe) -> Recipe:
     problem = maxwell.problem_from(recipe.problem, where="problem")
+    spec = _plain(problem, "problem")
     mesh = _full_mesh(problem, recipe.mesh, "mesh")
     splits = {}
     for name, split in recipe.splits.items():
-        own = mesh if split.mesh is None else _full_mesh(problem, split.mesh, f"splits.{name}.mesh")
-        splits[name] = split.model_copy(update={"mesh": own})
+        where, own, own_spec = f"splits.{name}", problem, None
+        if split.problem is not None:
+            if split.problem.get("kind", spec["kind"]) != spec["kind"]:
+                raise DataError(
+                    f"{where}.problem.kind: expected {spec['kind']!r}, as in [problem]; leave it out."
+                )
+            own = maxwell.problem_from(_merged(recipe.problem, split.problem), where=f"{where}.problem")
+            own_spec = _plain(own, f"{where}.problem")
+            own_spec = None if own_spec == spec else own_spec
+        own_mesh = mesh if split.mesh is None else _full_mesh(own, split.mesh, f"{where}.mesh")
+        splits[name] = split.model_copy(update={"mesh": own_mesh, "problem": own_spec})
+    if splits["train"].problem is not None:
+        raise DataError("splits.train.problem: the problem of the training split is [problem]; change that.")
     for name, split in splits.items():
         if split.inverse_crime and split.mesh != splits["train"].mesh:
             raise DataError(
                 f"splits.{name}.inverse_crime: declared, but its mesh differs from that of "
                 "splits.train; remove the declaration or the mesh."
             )
-    try:
-        spec = json.loads(canonical(problem.spec()))  # as it will be read back: lists for tuples
-    except ValueError:
-        raise DataError("problem: holds a number that is not finite; give a finite one.") from None
     return recipe.model_copy(update={"problem": spec, "mesh": mesh, "splits": splits})
+
+
+def _plain(problem: Any, where: str) -> dict[str, Any]:
+    """The problem's own table, as it will be read back: lists for tuples."""
+    try:
+        return json.loads(canonical(problem.spec()))
+    except ValueError:
+        raise DataError(f"{where}: holds a number that is not finite; give a finite one.") from None
+
+
+def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with the changes, key by key, tables within tables too; one of another kind replaces its like."""
+    merged = dict(table)
+    for key, value in changes.items():
+        old = merged.get(key)
+        alike = (
+            isinstance(old, Mapping)
+            and isinstance(value, Mapping)
+            and len({table["kind"] for table in (old, value) if isinstance(table.get("kind"), str)}) < 2
+        )
+        merged[key] = _merged(old, value) if alike else value
+    return merged
 
 
 def _full_mesh(problem: Any, mesh: Mesh, where: str) -> Mesh:

@@ -3,35 +3,37 @@
 Laws, whatever is killed and whenever:
 
  - a file under its final name is complete: it is written under a temporary name in the same folder,
-   flushed to the disk, renamed, and the folder flushed. It is never written again;
- - one process writes to a folder: the one that holds its lock, which the system frees when it dies;
+   flushed to the disk, renamed, and the folder flushed. It is never written again, but for a shard with failed
+   samples when these are tried once more;
+ - a shard has one writer: the process that holds the folder, or the part of it that the shard belongs to
+   (:mod:`data.locks`);
  - an array that is read is the array that was written, or :class:`DataError` says which is damaged.
 
-Only this file touches HDF5. Files are opened for one access and closed, so a :class:`Folder` may be
-copied to other processes at any time.
+Files are opened when they are first read, so a :class:`Folder` may be copied to other processes at any time.
 """
 
 import hashlib
-import io
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-import h5py
 import numpy as np
 import pydantic
 
-from data import schema
+from data import locks, schema
 from data.errors import DataError
 from data.recipe import Recipe, canonical
+from data.shard import ShardFile, render
 
 _TEMPORARY = ".part"  # ends the name of a file that is being written
-_LOCK = ".lock"
+_NAME = re.compile(
+    r"(?P<split>[A-Za-z][A-Za-z0-9_]*)-(?P<number>\d{5,9})(?:\.(?P<failed>[1-9]\d*)-failed)?\.h5"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -43,20 +45,38 @@ class Shard:
     start: int
     stop: int
 
-    @property
-    def file(self) -> str:
-        """The file's name, in the folder of shards."""
-        return f"{self.split}-{self.number:05d}.h5"
+    def file(self, failed: int = 0) -> str:
+        """The file's name, in the folder of shards, once so many of its samples have failed."""
+        mark = f".{failed}-failed" if failed else ""
+        return f"{self.split}-{self.number:05d}{mark}.h5"
 
     def __len__(self) -> int:
         return self.stop - self.start
 
 
-def shards_of(recipe: Recipe, split: str) -> list[Shard]:
+def shard_count(recipe: Recipe, split: str) -> int:
+    """How many shards a split has."""
+    return -(-recipe.splits[split].samples // recipe.store.shard)
+
+
+def shard_of(recipe: Recipe, split: str, number: int) -> Shard:
+    """A shard by its number in its split."""
+    start = number * recipe.store.shard
+    return Shard(split, number, start, min(start + recipe.store.shard, recipe.splits[split].samples))
+
+
+def shards_of(recipe: Recipe, split: str) -> Iterator[Shard]:
     """The shards of a split, in the order of their samples."""
-    size, samples = recipe.store.shard, recipe.splits[split].samples
-    starts = range(0, samples, size)
-    return [Shard(split, k, start, min(start + size, samples)) for k, start in enumerate(starts)]
+    return (shard_of(recipe, split, number) for number in range(shard_count(recipe, split)))
+
+
+def parse_name(name: str) -> tuple[str, int, int] | None:
+    """Split, number and failed samples that the name of a shard's file tells; ``None`` if it is no such name."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    found = match["split"], int(match["number"]), int(match["failed"] or 0)
+    return found if name == Shard(*found[:2], 0, 0).file(found[2]) else None
 
 
 class Folder:
@@ -70,23 +90,14 @@ class Folder:
     # -- one writer -----------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Be the one writer of the folder, which is made if need be; remove what a killed writer left."""
+    def writing(self, part: locks.Part | None = None) -> Iterator[None]:
+        """Be the one writer of the folder, or of a part; the folder is made if need be."""
         self.shards.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise DataError(
-                f"{self.path}: another process is generating into this folder; wait for it, stop it, or give "
-                "another folder."
-            ) from None
-        try:
-            for leftover in [*self.path.glob(f".*{_TEMPORARY}"), *self.shards.glob(f".*{_TEMPORARY}")]:
-                leftover.unlink()
+        with locks.writing(self.path, part):
+            if part is None:  # what a killed writer left; a part's neighbours may be writing
+                for leftover in [*self.path.glob(f".*{_TEMPORARY}"), *self.shards.glob(f".*{_TEMPORARY}")]:
+                    leftover.unlink(missing_ok=True)
             yield
-        finally:
-            lock.release()
 
     # -- the manifest ---------------------------------------------------------------------------------
 
@@ -100,9 +111,7 @@ class Folder:
 
     def write_manifest(self, manifest: schema.Manifest) -> None:
         """Write ``dataset.json``."""
-        content = manifest.model_dump(mode="json")
-        text = json.dumps({**content, "sha256": _checksum(content)}, indent=1) + "\n"
-        self._write(self.path / schema.MANIFEST, text.encode())
+        self._write(self.path / schema.MANIFEST, _manifest_text(manifest).encode())
 
     def read_manifest(self) -> schema.Manifest:
         """Read ``dataset.json``; :class:`DataError` if there is none, or not one that this version reads."""
@@ -114,10 +123,16 @@ class Folder:
                 f"{self.path}: is not a data set (it holds no {schema.MANIFEST}); give the folder of one."
             )
         try:
-            content = json.loads(file.read_text("utf-8"))
+            text = file.read_bytes().decode()
+            content = json.loads(text)
+            if isinstance(content, dict) and content.get("version") in (1, 2):
+                raise ValueError(f"version {content['version']}, and this is version {schema.VERSION}")
             if not isinstance(content, dict) or content.pop("sha256", None) != _checksum(content):
                 raise ValueError("its content is not what was written")
-            return schema.Manifest.model_validate(content)
+            manifest = schema.Manifest.model_validate(content)
+            if text != _manifest_text(manifest):
+                raise ValueError("its text is not what was written")
+            return manifest
         except OSError as error:
             raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
         except pydantic.ValidationError as error:
@@ -125,8 +140,8 @@ class Folder:
             path = ".".join(map(str, finding["loc"]))
             problem = finding["msg"].removeprefix("Value error, ")
             found = f"{path}: {problem}" if path else problem
-        except ValueError as error:  # broken JSON or text
-            found = str(error)
+        except (ValueError, RecursionError) as error:  # broken JSON or text
+            found = " ".join(str(error).split())
         raise DataError(
             f"{file}: is damaged or of another version ({found}); restore it from a copy, or generate it again "
             "into another folder."
@@ -134,79 +149,68 @@ class Folder:
 
     # -- shards ---------------------------------------------------------------------------------------
 
-    def has(self, shard: Shard) -> bool:
-        """Whether the shard is there, hence complete."""
-        return (self.shards / shard.file).exists()
+    def listing(self) -> dict[tuple[str, int], int]:
+        """(split, number) -> failed samples, of every shard that is there and hence complete, by one look.
+
+        Where a shard stands twice, before and after its failures were tried again, the better one counts.
+        """
+        found: dict[tuple[str, int], int] = {}
+        try:
+            with os.scandir(self.shards) as entries:
+                for entry in entries:
+                    if parsed := parse_name(entry.name):
+                        split, number, failed = parsed
+                        found[split, number] = min(failed, found.get((split, number), failed))
+        except FileNotFoundError:
+            return {}
+        return found
 
     def write_shard(
         self,
         manifest: schema.Manifest,
         shard: Shard,
         arrays: Mapping[str, np.ndarray],
-        provenance: dict[str, Any],
-    ) -> None:
-        """Write one shard, in full or not at all; ``arrays`` holds exactly those of :data:`schema.ARRAYS`."""
-        lengths = {"n": len(shard), **manifest.lengths}
-        buffer = io.BytesIO()
-        with h5py.File(buffer, "w") as file:
-            for array in schema.ARRAYS:
-                values = np.ascontiguousarray(array.cast(arrays[array.name]))
-                if found := schema.check(array, values, lengths):
-                    raise ValueError(f"{shard.file}:/{array.name}: {found}")
-                item = file.create_dataset(array.name, data=values)
-                item.attrs.update(
-                    unit=array.unit, description=array.description, sha256=_array_checksum(values)
-                )
-            attributes = _attributes(manifest, shard) | {"provenance": canonical(provenance)}
-            file.attrs.update(attributes | {"sha256": _checksum(attributes)})
-        self._write(self.shards / shard.file, buffer.getvalue())
+        discretisation: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+    ) -> int:
+        """Write one shard, in full or not at all; ``arrays`` holds exactly those of ``schema.arrays_of``.
 
-    def read(self, manifest: schema.Manifest, shard: Shard, *names: str) -> list[np.ndarray]:
-        """The named arrays of a shard, in this order, each checked against its checksum and the schema."""
-        path = self.shards / shard.file
-        lengths = {"n": len(shard), **manifest.lengths}
-        arrays = [array for name in names for array in schema.ARRAYS if array.name == name]
-        where = ""
-        try:
-            with h5py.File(path, "r") as file:
-                attributes = {name: file.attrs[name] for name in schema.ATTRIBUTES}
-                if file.attrs["sha256"] != _checksum(attributes):
-                    raise _Damage("the attributes are not those that were written")
-                for name, expected in _attributes(manifest, shard).items():
-                    if attributes[name] != expected:
-                        raise _Damage(f"attribute {name} should be {expected}, is {attributes[name]}")
-                found = []
-                for array in arrays:
-                    where = f":/{array.name}"
-                    values = file[array.name][()]
-                    if problem := schema.check(array, values, lengths):
-                        raise _Damage(problem)
-                    if file[array.name].attrs["sha256"] != _array_checksum(values):
-                        raise _Damage("the numbers are not those that were written")
-                    if values.dtype.kind in "fc" and not np.isfinite(values).all():
-                        row = int(np.argmin(np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
-                        raise _Damage(
-                            f"sample {shard.start + row} of {shard.split} holds a number that is not finite"
-                        )
-                    found.append(values)
-                return found
-        except _Damage as error:
-            problem = str(error)
-        except FileNotFoundError:
-            raise DataError(f"{path}: is missing; {_mend('generate the data set again')}.") from None
-        except PermissionError:
-            raise DataError(f"{path}: may not be read; change its permissions.") from None
-        except Exception as error:  # what h5py raises on a damaged file is not documented
-            problem = f"cannot be read as HDF5, {type(error).__name__}"
-        raise DataError(
-            f"{path}{where}: damaged ({problem}); {_mend('delete this file and generate again')}."
-        )
+        Returns how many of its samples have failed. Takes the place of what an earlier try of these has left.
+        """
+        about = schema.arrays_of(manifest.recipe.store)
+        lengths = {"n": len(shard), **manifest.problem(shard.split).lengths}
+        cast = {}
+        for array in about:
+            cast[array.name] = array.cast(arrays[array.name])
+            if found := schema.check(array, cast[array.name], lengths):
+                raise ValueError(f"{shard.file()}:/{array.name}: {found}")
+        solved = cast["status"] == schema.SOLVED
+        for name in ("parameters", "observations"):
+            if not np.isfinite(cast[name][solved]).all():
+                raise ValueError(f"{shard.file()}:/{name}: holds a number that is not finite")
+        failed = int(np.sum(~solved))
+        attributes = expected_attributes(manifest, shard) | {
+            "discretisation": canonical(discretisation),
+            "provenance": canonical(provenance),
+        }
+        file = self.shards / shard.file(failed)
+        self._write(file, render(cast, about, attributes))
+        for other in self.shards.glob(f"{shard.split}-{shard.number:05d}.*"):
+            if other != file and parse_name(other.name):
+                other.unlink(missing_ok=True)
+        return failed
+
+    def opened(self, manifest: schema.Manifest, shard: Shard, failed: int = 0) -> ShardFile:
+        """A shard for reading, if it is this one."""
+        file = ShardFile(self.shards / shard.file(failed))
+        file.expect(expected_attributes(manifest, shard))
+        return file
 
     # -- files ----------------------------------------------------------------------------------------
 
     def _write(self, file: Path, content: bytes) -> None:
         """Make ``file`` appear with this content, or not at all, even if the machine stops meanwhile."""
-        temporary = file.with_name(f".{file.name}{_TEMPORARY}")
+        temporary = file.with_name(f".{file.name}.{os.getpid()}{_TEMPORARY}")
         try:
             with temporary.open("wb") as stream:
                 stream.write(content)
@@ -223,15 +227,7 @@ class Folder:
             os.close(folder)
 
 
-class _Damage(Exception):
-    pass
-
-
-def _mend(how: str) -> str:
-    return f"{how} with the same recipe, which computes what is missing"
-
-
-def _attributes(manifest: schema.Manifest, shard: Shard) -> dict[str, Any]:
+def expected_attributes(manifest: schema.Manifest, shard: Shard) -> dict[str, Any]:
     """The root attributes that follow from the manifest and the shard's place."""
     return {
         "format": schema.FORMAT,
@@ -242,13 +238,10 @@ def _attributes(manifest: schema.Manifest, shard: Shard) -> dict[str, Any]:
     }
 
 
-def _array_checksum(values: np.ndarray) -> str:
-    hasher = hashlib.sha256(f"{values.dtype.str} {values.shape} ".encode())
-    hasher.update(np.ascontiguousarray(values).data)
-    return hasher.hexdigest()
+def _manifest_text(manifest: schema.Manifest) -> str:
+    content = manifest.model_dump(mode="json")
+    return json.dumps({**content, "sha256": _checksum(content)}, indent=1) + "\n"
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
-    """Of attributes or a manifest, as canonical JSON."""
-    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in content.items()}
-    return hashlib.sha256(canonical(plain).encode()).hexdigest()
+    return hashlib.sha256(canonical(content).encode()).hexdigest()

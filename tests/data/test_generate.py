@@ -3,12 +3,14 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import data
@@ -213,23 +215,92 @@ def test_a_folder_without_a_shard_belongs_to_no_recipe(recipe_file, dataset, tmp
     assert data.generate(recipe_file, tmp_path / "out", 1).digest() == dataset.digest()
 
 
-@pytest.mark.parametrize(
-    ("overrides", "sentence"),
-    [
-        ({"mesh.cells": "six"}, r'mesh {.*"cells":"six",.*cannot be discretised: .*cells'),
-        (
-            {
-                "problem.parametrisation": {"count": 9},
-                "problem.prior": {"count": 9, "radius": [0.12, 0.13]},
-            },
-            r"sample \d+ of split \w+ \(seed \d+\) cannot be solved: .*found no place",
-        ),
-    ],
-)
-def test_what_the_physics_refuses_is_told_in_one_sentence(recipe_file, tmp_path, overrides, sentence):
-    with pytest.raises(data.DataError, match=sentence) as caught:
-        data.generate(recipe_file, tmp_path / "refused", 1, overrides=overrides)
+def test_a_mesh_that_the_physics_refuses_is_told_in_one_sentence(recipe_file, tmp_path):
+    with pytest.raises(
+        data.DataError, match=r'mesh {.*"cells":"six",.*cannot be discretised: .*cells'
+    ) as caught:
+        data.generate(recipe_file, tmp_path / "refused", 1, overrides={"mesh.cells": "six"})
     assert "\n" not in str(caught.value)
+
+
+# -- samples that fail ----------------------------------------------------------------------------------
+
+STRONG = {"problem.prior": {"contrast": [1.0, 100.0]}}  # of which balls take a log-contrast of at most 50
+
+
+def test_a_sample_that_fails_is_recorded_with_its_reason_left_out_and_blocks_nothing(recipe_file, tmp_path):
+    with pytest.warns(data.FailedSamplesWarning, match="samples could not be solved and are left out"):
+        ds = data.generate(recipe_file, tmp_path / "strong", 2, overrides=STRONG)
+    assert 0 < ds.failed == len(ds.failures) < 24
+    assert len(ds) == 24 - ds.failed == len(ds.observations) == len(ds.parameters)
+    assert any("expected them from -50 to 50" in failure.reason for failure in ds.failures)
+    gone = {(failure.split, failure.index) for failure in ds.failures}
+    kept = [(name, index) for name in ds.splits for index in ds.split(name).indices.tolist()]
+    assert gone.isdisjoint(kept)
+    assert len(gone) + len(kept) == 24
+    assert np.isfinite(ds.observations).all()
+    rows = np.arange(len(ds))[::-2]
+    np.testing.assert_array_equal(ds.take(rows).observations, ds.observations[rows])
+
+
+def test_failed_samples_are_tried_again_on_request_alone(recipe_file, dataset, tmp_path):
+    """A failure that a better program mends: the shard takes its place under its own name."""
+    out = tmp_path / "mended"
+    shutil.copytree(dataset.path, out)
+    folder = data.store.Folder(out)
+    manifest = folder.read_manifest()
+    shard = data.store.shard_of(manifest.recipe, "train", 1)
+    file = folder.opened(manifest, shard)
+    arrays = {array.name: file.array(array.name).copy() for array in data.schema.ARRAYS}
+    arrays["status"][2], arrays["failure"][2], arrays["observations"][2] = 1, b"no luck", np.nan
+    assert folder.write_shard(manifest, shard, arrays, {}, {}) == 1
+    assert (out / "shards" / "train-00001.1-failed.h5").exists()
+    assert not (out / "shards" / "train-00001.h5").exists()
+    with pytest.warns(
+        data.FailedSamplesWarning, match="1 samples .* sample 6 of split train, seed .*: no luck"
+    ):
+        ds = data.generate(recipe_file, out, 1)
+    assert (len(ds), ds.failed, ds.split("valid").failed) == (23, 1, 0)
+    ds = data.generate(recipe_file, out, 1, retry=True)
+    assert (ds.digest(), ds.failed) == (dataset.digest(), 0)
+    assert not list(out.rglob("*-failed*"))
+
+
+# -- parts ----------------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_data_set_are_generated_apart_and_make_the_whole(recipe_file, dataset, tmp_path):
+    out = tmp_path / "parts"
+    first = data.generate(recipe_file, out, 1, part=data.Part(1, 2))
+    assert 0 < len(first) < 24
+    before = digests(out)
+    seen = []
+    data.generate(recipe_file, out, 1, part=data.Part(1, 2), progress=seen.append)
+    assert not seen or seen[-1].done == len(first)
+    data.generate(recipe_file, out, 1, part=data.Part.of("2/2"))
+    assert data.open(out).digest() == dataset.digest()
+    assert before.items() <= digests(out).items()
+
+
+def test_a_part_that_is_being_generated_and_another_division_are_refused(recipe_file, tmp_path):
+    out = tmp_path / "parts"
+    folder = data.store.Folder(out)
+    with folder.writing(data.Part(1, 2)), folder.writing(data.Part(2, 2)):
+        for part, sentence in (
+            (data.Part(1, 2), "generating part 1/2 of this folder"),
+            (data.Part(1, 3), "divide by 2"),
+            (None, "another process is generating into this folder"),
+        ):
+            with pytest.raises(data.DataError, match=sentence):
+                data.generate(recipe_file, out, 1, part=part)
+    with folder.writing(), pytest.raises(data.DataError, match="another process is generating into this"):
+        data.generate(recipe_file, out, 1, part=data.Part(1, 2))
+
+
+@pytest.mark.parametrize("text", ["", "0/2", "3/2", "1/0", "a/b", "1", "1/2/3", "-1/2"])
+def test_a_part_that_is_none_is_told_in_one_sentence(text):
+    with pytest.raises(data.DataError, match="part: expected i/N with whole numbers"):
+        data.Part.of(text)
 
 
 def test_workers_and_overrides_that_make_no_sense_are_refused(recipe_file, tmp_path):
