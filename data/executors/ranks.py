@@ -57,9 +57,11 @@ def mpi() -> Iterator[Executor | None]:
             pass  # entering is what serves
         yield None
         return
-    tell_of_kinds(kinds[1:])
     executor = pool.__enter__()
     try:
+        tell_of_kinds(
+            kinds[1:]
+        )  # once the others are met, lest a warning that is an error leaves them waiting
         yield _Ranks(executor, world.size - 1)
         executor.shutdown(wait=True)
     except BaseException as error:
