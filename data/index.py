@@ -2,6 +2,8 @@
 alone."""
 
 import functools
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,11 @@ from data.shard import ShardFile
 from data.store import Folder, Shard, shard_count, shard_of
 
 _OPEN = 200  # files that are held open at once; systems allow 256 or more
+_ORDERING = threading.Lock()  # of which file was read when
+# A child must not be born while some thread holds the lock: that thread does not exist in the child.
+os.register_at_fork(
+    before=_ORDERING.acquire, after_in_parent=_ORDERING.release, after_in_child=_ORDERING.release
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,14 @@ class _Files:
 
     def __getitem__(self, entry: Entry) -> ShardFile:
         """A shard, ready to be read; those that were not read for longest are closed."""
-        if entry not in self._known:
-            self._known[entry] = self.folder.opened(self.manifest, entry.shard, entry.failed)
-        file = self._open[entry] = self._known[entry]
-        self._open.move_to_end(entry)
-        if len(self._open) > _OPEN:
-            self._open.popitem(last=False)[1].close()
+        file = self._known.get(entry)
+        if file is None:
+            file = self.folder.opened(self.manifest, entry.shard, entry.failed)
+        with _ORDERING:
+            file = self._open[entry] = self._known.setdefault(entry, file)
+            self._open.move_to_end(entry)
+            if len(self._open) > _OPEN:
+                self._open.popitem(last=False)[1].close()
         return file
 
 

@@ -11,8 +11,8 @@ as the first line says. ``offset`` is the place of the array's first byte, ``xxh
 them, in hexadecimal digits; for ``checksums/NAME`` see :mod:`data.schema`.
 
 Reading takes the table and then the bytes themselves, without HDF5: 4 microseconds and a checksum a row, where
-HDF5 takes 50. Reads name their place in the file (``pread``), so processes that fork and threads may share an
-opened shard.
+HDF5 takes 50. Reads name their place in the file (``pread``) and keep it open until they are done, so processes
+that fork and threads may share an opened shard, and one may close it while another reads.
 """
 
 import hashlib
@@ -86,6 +86,18 @@ def row_checksums(values: np.ndarray) -> np.ndarray:
     return np.array([xxhash.xxh3_64_intdigest(row.data) for row in rows], dtype="<u8")
 
 
+class _Opened:
+    """A file of the system, closed with the last reference to it: by no thread under another's hands."""
+
+    def __init__(self, path: Path):
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self, close=os.close):  # the module may have gone before it
+        if self.descriptor >= 0:
+            close(self.descriptor)
+
+
 class ShardFile:
     """A shard opened for reading; every number that it gives has been checked.
 
@@ -94,24 +106,25 @@ class ShardFile:
 
     def __init__(self, path: Path):
         self.path = path
-        self._stream: io.RawIOBase | None = None
+        self._opened: _Opened | None = None
         self._sums: dict[str, np.ndarray] = {}
         try:
-            self.table, self.size = _table(self._descriptor())
+            opened = self._file()
+            self.table, self.size = _table(opened.descriptor)
         except Exception as error:
             self.close()
             raise self._told(error, "") from None
 
     def close(self) -> None:
         """Give the file back to the system, until it is read again; what the table says is kept."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.close()
+        self._opened = None
 
-    def _descriptor(self) -> int:
-        if self._stream is None:
-            self._stream = self.path.open("rb", buffering=0)
-        return self._stream.fileno()
+    def _file(self) -> _Opened:
+        """The open file, which stays open for as long as the caller keeps what is returned."""
+        opened = self._opened
+        if opened is None:
+            opened = self._opened = _Opened(self.path)
+        return opened
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -152,10 +165,10 @@ class ShardFile:
         sums, stride, offset = self._sums[name], out[:1].nbytes, entry["offset"]
         flat = out.reshape(len(out), -1)
         try:
-            descriptor = self._descriptor()
+            opened = self._file()
             for row, place in zip(rows.tolist(), places.tolist(), strict=True):
                 target = flat[place].data
-                if os.preadv(descriptor, [target], offset + row * stride) != stride:
+                if os.preadv(opened.descriptor, [target], offset + row * stride) != stride:
                     raise Damage("the file ends too early")
                 if xxhash.xxh3_64_intdigest(target) != sums[row]:
                     raise Damage(f"the numbers of row {row} are not those that were written")
@@ -164,8 +177,8 @@ class ShardFile:
 
     def damage(self) -> str | None:
         """What is wrong with any byte of the file, or ``None``; reads all of it."""
-        hasher, place = hashlib.sha256(), self.size
-        while block := os.pread(self._descriptor(), 2**20, place):
+        hasher, place, opened = hashlib.sha256(), self.size, self._file()
+        while block := os.pread(opened.descriptor, 2**20, place):
             hasher.update(block)
             place += len(block)
         if hasher.hexdigest() != self.table["sha256"]:
@@ -179,9 +192,9 @@ class ShardFile:
             raise self._told(Damage("there is no such array"), f":/{name}") from None
 
     def _fill(self, values: np.ndarray, offset: int) -> None:
-        view, done = memoryview(values.reshape(-1).view(np.uint8)), 0
+        view, done, opened = memoryview(values.reshape(-1).view(np.uint8)), 0, self._file()
         while done < values.nbytes:
-            read = os.preadv(self._descriptor(), [view[done : done + 2**30]], offset + done)
+            read = os.preadv(opened.descriptor, [view[done : done + 2**30]], offset + done)
             if not read:
                 raise Damage("the file ends too early")
             done += read
