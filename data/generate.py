@@ -14,9 +14,9 @@ The plan is never written out: memory here is that of a few shards, and of one n
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -27,10 +27,11 @@ from data import executors, locks, provenance, reader, schema
 from data import recipe as recipes
 from data.errors import DataError
 from data.locks import Part
+from data.plan import Plan
 from data.progress import Progress, Watcher
 from data.recipe import Recipe, canonical
 from data.samples import Mesh, Task, prepare, solve
-from data.store import Folder, Shard, shard_count, shards_of
+from data.store import Folder, Shard
 
 _LOOK_AHEAD = 2  # shards a worker that are submitted and not yet written: bounds the memory
 _HEARTBEAT = 10.0  # seconds between signs of life while nothing else happens
@@ -99,13 +100,14 @@ def generate(
             with folder.writing(part):
                 with locks.alone(folder.path) if part else nullcontext():
                     manifest = _start(folder, recipe)
-                _fill(folder, manifest, workers, progress or (lambda event: None), executor, part, retry)
-                _tidy(folder, manifest, part)
+                plan = Plan(manifest.recipe, folder.listing(), part, retry)
+                _fill(folder, manifest, plan, executor, workers, progress or (lambda event: None))
     except OSError as error:
         raise DataError(
             f"{folder.path}: cannot be written ({error.strerror or error}); make room or give another "
             "folder, then run the same command again: finished shards are kept."
         ) from error
+    _tidy(folder)
     dataset = reader.open(folder.path, partial=part is not None)
     if dataset.failed:
         first = dataset.failures[0]
@@ -126,9 +128,9 @@ def _finished(folder: Folder, recipe: Recipe, retry: bool) -> bool:
     if not folder.begun():
         return False
     manifest = _agreed(folder, recipe)
-    if manifest != folder.read_manifest() or folder.blocks.exists():
+    if manifest != folder.read_manifest():
         return False
-    return not any(_missing(manifest.recipe, folder.listing(), None, retry))
+    return not any(True for _ in Plan(manifest.recipe, folder.listing(), retry=retry))
 
 
 def _start(folder: Folder, recipe: Recipe) -> schema.Manifest:
@@ -209,82 +211,49 @@ def _told(value: Any) -> str:
     return "absent" if value is None else canonical(value)
 
 
-def _missing(
-    recipe: Recipe,
-    done: Mapping[tuple[str, int], int],
-    part: Part | None,
-    retry: bool,
-    splits: list[str] | None = None,
-) -> Iterator[Shard]:
-    """The shards of some splits to compute, in the order of the recipe; ``done`` is a folder's listing."""
-    place = 0
-    for name in recipe.splits:
-        if splits is None or name in splits:
-            for shard in shards_of(recipe, name):
-                failed = done.get((name, shard.number))
-                mine = part is None or part.holds(place + shard.number)
-                if mine and (failed is None or (retry and failed)):
-                    yield shard
-        place += shard_count(recipe, name)
-
-
 # -- the run --------------------------------------------------------------------------------------------
 
 
 def _fill(
     folder: Folder,
     manifest: schema.Manifest,
+    plan: Plan,
+    executor: Executor | None,
     workers: int | None,
     watch: Watcher,
-    executor: Executor | None,
-    part: Part | None,
-    retry: bool,
 ) -> None:
-    recipe, done = manifest.recipe, folder.listing()
-    todo = [sum(map(len, _missing(recipe, done, part, retry, [name]))) for name in recipe.splits]
-    if not any(todo):
+    """Compute and write the shards of a plan."""
+    shards = sum(1 for _ in islice(plan, workers or executors.usable_cores()))
+    if not shards:
         return
-    if workers is None:
-        workers = executors.usable_cores() if executor is None else executors.width(executor)
-    shards = sum(1 for _ in islice(_missing(recipe, done, part, retry), workers))
-    total = sum(map(len, _missing(recipe, {}, part, False)))
-    state = Progress("prepare", total - sum(todo), total, total - sum(todo), 0.0, 0)
-    origin = provenance.collect()
-    try:
-        with executors.local(min(workers, shards)) if executor is None else nullcontext(executor) as running:
-            meshes = _prepare(
-                running,
-                folder,
-                recipe,
-                [n for n, k in zip(recipe.splits, todo, strict=True) if k],
-                watch,
-                state,
-            )
-            plan = (
-                (shard, mesh)
-                for mesh, splits in meshes.items()
-                for shard in _missing(recipe, done, part, retry, splits)
-            )
+    total, todo, origin = plan.total, plan.todo, provenance.collect()
+    state = Progress("prepare", done=total - todo, total=total, kept=total - todo, seconds=0.0)
+    with executors.local(shards) if executor is None else nullcontext(executor) as running:
+        at_once = shards if executor is None else workers or executors.width(executor)
+        try:
+            meshes = _prepare(running, folder, plan, lambda: watch(state))
+            tasks = ((shard, mesh) for mesh, splits in meshes.items() for shard in plan.of(splits))
             began = time.perf_counter()
             state = replace(state, stage="solve")
             watch(state)
-            for shard, computed in _results(running, recipe, plan, _LOOK_AHEAD * workers):
+            for shard, computed in _results(running, manifest.recipe, tasks, _LOOK_AHEAD * at_once):
                 if computed is not None:
+                    about = origin | {"kernels": computed.kernels}
                     failed = folder.write_shard(
-                        manifest, shard, computed.arrays, computed.discretisation, origin
+                        manifest, shard, computed.arrays, computed.discretisation, about
                     )
                     state = replace(state, done=state.done + len(shard), failed=state.failed + failed)
                 state = replace(state, seconds=time.perf_counter() - began)
                 watch(state)
-    except BrokenExecutor:
-        raise DataError(
-            f"{folder.path}: a worker process died, often for want of memory; {state.done} of {total} samples are "
-            "kept: run the same command again to continue, perhaps with fewer workers."
-        ) from None
+        except BrokenExecutor:
+            raise DataError(
+                f"{folder.path}: a worker process died, often for want of memory; {state.done} of {total} samples "
+                "are kept: run the same command again to continue, perhaps with fewer workers."
+            ) from None
 
 
 def _prepare(
-    executor: Executor, folder: Folder, recipe: Recipe, splits: list[str], watch: Watcher, state: Progress
+    executor: Executor, folder: Folder, plan: Plan, alive: Callable[[], None]
 ) -> dict[Mesh, list[str]]:
     """Build each mesh's forward map once in one worker: kernels are compiled and blocks computed for all.
 
@@ -292,15 +261,15 @@ def _prepare(
     workers keep their forward maps and no long task is left for the end. A mesh that cannot be prepared here is
     prepared by no worker.
     """
-    watch(state)
+    alive()
     meshes: dict[Mesh, list[str]] = {}
-    for name in splits:
-        meshes.setdefault(Mesh.of(folder.blocks, recipe, name), []).append(name)
+    for name in plan.splits:
+        meshes.setdefault(Mesh.of(folder.blocks, plan.recipe, name), []).append(name)
     dofs, used = {}, {}
     for mesh in sorted(meshes):
         building = executor.submit(prepare, mesh)
         while not wait([building], _HEARTBEAT).done:
-            watch(state)
+            alive()
         dofs[mesh], note = building.result()
         used[mesh] = replace(mesh, samples=0) if note else mesh
         _tell(note)
@@ -335,10 +304,11 @@ def _results(
             yield under_way.pop(future), computed
 
 
-def _tidy(folder: Folder, manifest: schema.Manifest, part: Part | None) -> None:
-    """Remove what only the generation needed, once all of it is done and nobody else is at it."""
-    if any(_missing(manifest.recipe, folder.listing(), None, False)):
+def _tidy(folder: Folder) -> None:
+    """Remove what only the generation needed, once it is done, nobody else is at it and the folder lets us."""
+    if not folder.blocks.exists() and not list(folder.path.glob(".lock-*")):
         return
-    if part is None:
-        shutil.rmtree(folder.blocks, ignore_errors=True)
-        (folder.path / ".lock-start").unlink(missing_ok=True)
+    if not any(True for _ in Plan(folder.read_manifest().recipe, folder.listing())):
+        with suppress(OSError, DataError), folder.writing():
+            shutil.rmtree(folder.blocks, ignore_errors=True)
+            (folder.path / ".lock-start").unlink(missing_ok=True)

@@ -6,7 +6,6 @@ refuses (memory, a file) is no sample's fault: it ends the run, and the finished
 
 import functools
 import json
-import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -17,12 +16,11 @@ from typing import Any
 import numpy as np
 
 import maxwell
-from data import executors, schema, seeds
+from data import schema, seeds
 from data.errors import DataError
+from data.executors import threads
 from data.recipe import Recipe, Store, canonical
 from data.store import Shard
-
-_WORKING = threading.Lock()  # a forward map keeps working memory: one sample at a time in a process
 
 
 @dataclass(frozen=True, order=True)
@@ -70,34 +68,33 @@ class Computed:
     arrays: Mapping[str, np.ndarray]
     discretisation: Mapping[str, Any]
     note: str  #: what the user should know of the mesh, or ""
+    kernels: str  #: the processor for which the worker's BLAS multiplies: the last digits depend on it
 
 
 def solve(task: Task) -> Computed:
-    """The arrays of one shard."""
-    with _WORKING:
-        forward, note = _forward_map(task.mesh)
-        problem = _problem(task.mesh.problem)
-        rows = [_row(task, forward, problem, index) for index in range(task.start, task.stop)]
-        about = schema.arrays_of(task.store)
-        try:
-            arrays = {
-                array.name: _stacked(array, [row.get(array.name) for row in rows], problem) for array in about
-            }
-        except MemoryError:
-            raise DataError(
-                f"samples {task.start} to {task.stop - 1} of split {task.split} do not fit in memory together; ask "
-                "for a smaller store.shard or fewer extras in [store]."
-            ) from None
-        return Computed(arrays, forward.discretisation, note)
+    """The arrays of one shard.  One call at a time in a process: forward maps keep working memory."""
+    forward, note = _forward_map(task.mesh)
+    problem = _problem(task.mesh.problem)
+    rows = [_row(task, forward, problem, index) for index in range(task.start, task.stop)]
+    try:
+        arrays = {
+            array.name: _stacked(array, [row.get(array.name) for row in rows], problem)
+            for array in schema.arrays_of(task.store)
+        }
+    except MemoryError:
+        raise DataError(
+            f"samples {task.start} to {task.stop - 1} of split {task.split} do not fit in memory together; ask "
+            "for a smaller store.shard or fewer extras in [store]."
+        ) from None
+    return Computed(arrays, forward.discretisation, note, threads.kernels())
 
 
 def prepare(mesh: Mesh) -> tuple[int, str]:
     """Build a forward map and keep it; its number of dofs, and what the user should know."""
-    with _WORKING:
-        forward, note = _forward_map(mesh)
-        if note:  # it will be asked for as one that is not prepared, and two would take the memory of two
-            _forward_map.cache_clear()
-        return forward.dofs, note
+    forward, note = _forward_map(mesh)
+    if note:  # it will be asked for as one that is not prepared, and two would take the memory of two
+        _forward_map.cache_clear()
+    return forward.dofs, note
 
 
 def _row(task: Task, forward: Any, problem: Any, index: int) -> dict[str, Any]:
@@ -202,7 +199,7 @@ def _forward_map(mesh: Mesh) -> tuple[Any, str]:
     """The forward map of a mesh, prepared if that pays and can be; else the note says why it is not."""
     try:
         forward = _problem(mesh.problem).discretise(**json.loads(mesh.mesh))
-        executors.limit_threads()
+        threads.limit_threads()
     except Exception as error:
         raise DataError(f"mesh {mesh.mesh} cannot be discretised: {reason(error)}.") from None
     if not mesh.samples:

@@ -280,6 +280,7 @@ def test_parts_of_a_data_set_are_generated_apart_and_make_the_whole(recipe_file,
     data.generate(recipe_file, out, 1, part=data.Part.of("2/2"))
     assert data.open(out).digest() == dataset.digest()
     assert before.items() <= digests(out).items()
+    assert {file.name for file in out.iterdir()} == {"dataset.json", "shards", ".lock"}
 
 
 def test_a_part_that_is_being_generated_and_another_division_are_refused(recipe_file, tmp_path):

@@ -64,7 +64,7 @@ def test_any_hdf5_library_reads_in_a_shard_what_the_schema_says(copy, manifest):
             assert file[array.name].attrs["unit"] == array.unit
         provenance = json.loads(file.attrs["provenance"])
         assert json.loads(file.attrs["discretisation"])["element"]
-    assert {"versions", "commit", "command", "host", "date"} == set(provenance)
+    assert {"versions", "commit", "command", "host", "date", "kernels"} == set(provenance)
 
 
 def test_what_is_read_by_place_is_what_hdf5_reads(copy, manifest):
