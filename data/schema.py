@@ -25,7 +25,7 @@ sample is read and checked without the others. The manifest's ``sha256`` covers 
 
 Version 3 added ``status`` and ``failure``, the user block, tables of the survey, problems of their own for
 splits, and the extras. Letters of the shapes: n samples of the shard, p parameters, m observations, q planes,
-k points along an edge, c components, s sources.
+k points along an edge, c components, s sources, g points along an edge of the grid of fields.
 """
 
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ EXTRAS = {
     ),
     "fields": Array(
         "fields",
-        "nskkk3",
+        "nsggg3",
         ("<f4", "<c8"),
         "",
         "total field of each source on a grid of the region, without its faces; unit in the manifest",

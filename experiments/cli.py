@@ -11,11 +11,13 @@ import os
 import sys
 
 from experiments.errors import user_errors
+from experiments.notices import told_in_a_line
 
 COMMANDS = {
     "doctor": "check this installation, each finding with its mend",
     "demo": "the whole story on real finite-element data: generate, train, compare, report",
     "generate": "make a data set from a recipe, or continue one",
+    "validate": "check every byte of a data set, and some samples by solving them again",
     "train": "train one network on a data set",
     "compare": "set trained networks beside each other and beside classical inversion",
     "report": "write a comparison as one self-contained HTML file",
@@ -40,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
             allow_abbrev=False,
         )
         command.add_arguments(parser)
-        return command.run(parser.parse_args(arguments[1:])) or 0
+        with told_in_a_line(name):
+            return command.run(parser.parse_args(arguments[1:])) or 0
     except KeyboardInterrupt:
         print(f"{name}: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130

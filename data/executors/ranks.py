@@ -37,8 +37,8 @@ def mpi() -> Iterator[Executor | None]:
 
     Every rank must come here: enter before anything that may fail on one rank alone. The ranks that compute ignore
     Ctrl-C. If rank 0 leaves the block by an exception, what is queued is dropped, and if the others are still
-    computing when rank 0 ends, the whole job is ended (``MPI_Abort``, with 130 for Ctrl-C and else 1). A rank that
-    is killed ends the job; that is mpiexec's rule.
+    computing when rank 0 ends, the whole job is ended (``MPI_Abort``, with 130 for Ctrl-C, 2 for the user's mistake
+    and else 1). A rank that is killed ends the job; that is mpiexec's rule.
 
     Raises :class:`DataError` if there are not at least two ranks.
     """
@@ -65,7 +65,7 @@ def mpi() -> Iterator[Executor | None]:
         yield _Ranks(executor, world.size - 1)
         executor.shutdown(wait=True)
     except BaseException as error:
-        _leave(executor, world, 130 if isinstance(error, KeyboardInterrupt) else 1)
+        _leave(executor, world, _status(error))
         raise
 
 
@@ -80,6 +80,10 @@ class _Ranks(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._executor.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _status(error: BaseException) -> int:
+    return 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, DataError) else 1
 
 
 def _leave(executor: Executor, world, status: int) -> None:
