@@ -12,16 +12,20 @@ the random numbers in :mod:`data.seeds`, the recipe in :mod:`data.recipe`.
 
 from data import recipe, transforms
 from data.errors import DataError
+from data.findings import Finding
 from data.generate import FailedSamplesWarning, generate
 from data.locks import Part
 from data.progress import Progress
 from data.reader import Dataset, InverseCrimeWarning, open
 from data.recipe import Recipe
+from data.validate import Checked, validate
 
 __all__ = [
+    "Checked",
     "DataError",
     "Dataset",
     "FailedSamplesWarning",
+    "Finding",
     "InverseCrimeWarning",
     "Part",
     "Progress",
@@ -30,4 +34,5 @@ __all__ = [
     "open",
     "recipe",
     "transforms",
+    "validate",
 ]

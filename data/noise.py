@@ -47,12 +47,7 @@ def add(
 
     Raises :class:`DataError` for a level, a draw or a kind that makes no sense.
     """
-    if not (isinstance(level, int | float | np.number) and np.isfinite(level) and level >= 0):
-        raise DataError(f"noise: expected a relative level such as 0.01, at least 0, given {level}.")
-    if isinstance(draw, bool) or not isinstance(draw, int | np.integer) or draw < 0:
-        raise DataError(f"draw: expected the number of a realisation, 0 or greater, given {draw!r}.")
-    if kind not in KINDS:
-        raise DataError(f"kind: expected one of {', '.join(KINDS)}, given {kind!r}.")
+    check(level, draw, kind)
     observed = observations.copy()
     if level == 0:
         return observed
@@ -61,3 +56,13 @@ def add(
         xi = seeds.noise_stream(int(seed), int(draw)).standard_normal((2, row.size))
         row += scale * ((xi[0] + 1j * xi[1]) / np.sqrt(2) if np.iscomplexobj(row) else xi[0])
     return observed
+
+
+def check(level: float, draw: int, kind: str) -> None:
+    """Raise :class:`DataError` for a level, a draw or a kind of noise that makes no sense."""
+    if not (isinstance(level, int | float | np.number) and np.isfinite(level) and level >= 0):
+        raise DataError(f"noise: expected a relative level such as 0.01, at least 0, given {level}.")
+    if isinstance(draw, bool) or not isinstance(draw, int | np.integer) or draw < 0:
+        raise DataError(f"draw: expected the number of a realisation, 0 or greater, given {draw!r}.")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise DataError(f"kind: expected one of {', '.join(KINDS)}, given {kind!r}.")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,15 @@ from data import schema
 from data.errors import DataError
 from data.index import Index
 from data.recipe import Mesh, canonical
+from data.selection import rows_of, within
 from data.store import Folder, shard_count
 from maxwell.sentences import choice
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+
+    from data.torch_samples import TorchSamples, Transform
 
 RECORDS = ("residual", "error", "reciprocity", "seconds", "dofs", "method")
 
@@ -133,45 +140,14 @@ class Dataset:
         that are not there.
         """
         every = self._every_row()
-        if isinstance(rows, slice):
-            return Dataset(self._source, self.splits, every[rows])
-        given = np.atleast_1d(np.asarray(rows))
-        if given.dtype == bool and given.shape == every.shape:
-            return Dataset(self._source, self.splits, every[given])
-        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
-            raise DataError(
-                f"{self.path}: rows are whole numbers, a slice, or a mask of length {len(self)}, given an array of "
-                f"{given.dtype} and shape {given.shape}."
-            )
-        outside = given[(given < -len(self)) | (given >= len(self))]
-        if outside.size:
-            raise DataError(f"{self.path}: row {outside[0]} is not there; expected rows below {len(self)}.")
-        return Dataset(self._source, self.splits, every[given.astype(np.int64)])
+        return Dataset(self._source, self.splits, every[rows_of(len(every), rows, str(self.path))])
 
     def where(self, **ranges: tuple[float | None, float | None]) -> "Dataset":
         """The samples whose parameters lie in ranges, bounds included: ``ds.where(R1=(0.1, None), q1=(0, 2))``.
 
         ``None`` is no bound. Reads the parameters. Raises :class:`DataError` for a name that is no parameter.
         """
-        kept = np.ones(len(self), dtype=bool)
-        for name, bounds in ranges.items():
-            if name not in self.names:
-                raise DataError(f"{self.path}: has no parameter {name!r}; {choice(name, self.names)}.")
-            values = self.parameters[:, self.names.index(name)]
-            if np.iscomplexobj(values):
-                raise DataError(
-                    f"{self.path}: parameter {name} is complex and has no order; use take with a mask."
-                )
-            try:
-                low, high = (None if bound is None else float(bound) for bound in bounds)
-            except (TypeError, ValueError):
-                raise DataError(
-                    f"{self.path}: expected {name}=(low, high), with None for no bound, given {bounds!r}."
-                ) from None
-            kept &= (values >= (-np.inf if low is None else low)) & (
-                values <= (np.inf if high is None else high)
-            )
-        return self.take(kept)
+        return self.take(within(self.parameters, self.names, ranges, str(self.path)))
 
     def _every_row(self) -> np.ndarray:
         if self._rows is not None:
@@ -183,9 +159,14 @@ class Dataset:
         return self._source.index.of_splits(self.splits)
 
     def _array(self, name: str) -> np.ndarray:
-        if self._rows is None:
-            return self._part.whole(name)
-        return self._source.index.rows(name, self._rows)
+        index = self._source.index
+        values = self._part.whole(name) if self._rows is None else index.rows(name, self._rows)
+        if len(self):
+            return values
+        (about,) = (a for a in schema.arrays_of(self.manifest.recipe.store) if a.name == name)
+        lengths = self.manifest.problem(self.splits[0]).lengths  # not those of what another split holds
+        shape = (lengths.get(c, k) for c, k in zip(about.shape, values.shape, strict=True))
+        return np.empty(tuple(shape), values.dtype)
 
     def _column(self, name: str) -> np.ndarray:
         """An array of one number a sample; of all samples it is kept."""
@@ -214,6 +195,12 @@ class Dataset:
         return self._source.index.samples[self._every_row()]
 
     @functools.cached_property
+    def split_names(self) -> np.ndarray:
+        """(n,) text, the split of each sample."""
+        index = self._source.index
+        return np.array(index.splits or ("",))[index.numbers(self._every_row())]
+
+    @functools.cached_property
     def records(self) -> dict[str, np.ndarray]:
         """What the solver said of each sample, (n,) each.
 
@@ -227,14 +214,21 @@ class Dataset:
     def extra(self, name: str) -> np.ndarray:
         """What the recipe's ``[store]`` keeps besides: ``jacobian`` (n, m, p), ``slices`` or ``fields``, as
         the schema says."""
-        kept = [key for key in schema.EXTRAS if getattr(self.manifest.recipe.store, key)]
-        if name not in kept:
-            there = f"it keeps {', '.join(kept)}" if kept else "it keeps none"
+        if name not in schema.EXTRAS:
             raise DataError(
-                f"{self.path}: keeps no {name!r} ({there}); generate it with store.{name} in another folder, "
-                f"or ask for one of {', '.join(schema.EXTRAS)}."
+                f"{self.path}: no extra is called {name!r}; expected {choice(name, schema.EXTRAS)}."
+            )
+        if name not in self.extras:
+            raise DataError(
+                f"{self.path}: keeps no {name} (it keeps {', '.join(self.extras) or 'no extra'}); generate it with "
+                f"store.{name} in another folder."
             )
         return self._array(name)
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What :meth:`extra` gives of this data set."""
+        return tuple(key for key in schema.EXTRAS if getattr(self.manifest.recipe.store, key))
 
     @property
     def failed(self) -> int:
@@ -266,6 +260,34 @@ class Dataset:
         """
         reference = self.noise_reference if kind == "white" and noise else 0.0
         return noises.add(self.observations, self.seeds, noise, reference, draw, kind)
+
+    def to_torch(
+        self,
+        noise: float = 0.0,
+        draw: int = 0,
+        draws: int = 1,
+        kind: str = "white",
+        *,
+        encode: "Transform | None" = None,
+        decode: "Transform | None" = None,
+        dtype: "torch.dtype | None" = None,
+    ) -> "TorchSamples":
+        """These samples as a map-style ``torch.utils.data.Dataset`` of pairs (features, targets), read row by row.
+
+        See :class:`data.torch_samples.TorchSamples` for the arguments. Imports torch.
+        """
+        from data.torch_samples import TorchSamples
+
+        return TorchSamples(self, noise, draw, draws, kind, encode, decode, dtype)
+
+    def to_xarray(self, noise: float = 0.0, draw: int = 0, kind: str = "white") -> "xarray.Dataset":
+        """These samples as labelled arrays, observations with the noise of :meth:`observe`.
+
+        See :func:`data.xarray_samples.labelled`. Needs the extra ``xarray``, or raises :class:`DataError`.
+        """
+        from data.xarray_samples import labelled
+
+        return labelled(self, noise, draw, kind)
 
     @property
     def noise_reference(self) -> float:

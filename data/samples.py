@@ -146,7 +146,7 @@ def _extras(store: Store, forward: Any, problem: Any, theta: np.ndarray) -> dict
     if store.slices:
         found["slices"] = slices(problem, theta, store.slices)
     if store.fields:
-        axes = [_inside(low, high, store.fields) for low, high in problem.region.T]
+        axes = [inside(low, high, store.fields) for low, high in problem.region.T]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         fields = forward.fields_at(theta, grid.reshape(-1, 3))
         found["fields"] = fields.reshape(len(fields), *grid.shape)
@@ -160,13 +160,13 @@ def slices(problem: Any, theta: np.ndarray, points: int) -> np.ndarray:
     flat = np.flatnonzero(low == high)
     planes = []
     for axis in flat if flat.size else range(3):
-        cut = [_inside(low[a], high[a], 1 if a == axis else points) for a in range(3)]
+        cut = [inside(low[a], high[a], 1 if a == axis else points) for a in range(3)]
         grid = np.stack(np.meshgrid(*cut, indexing="ij"), axis=-1)
         planes.append(problem.image(theta, grid.reshape(-1, 3)).reshape(points, points, -1))
     return np.stack(planes)
 
 
-def _inside(low: float, high: float, points: int) -> np.ndarray:
+def inside(low: float, high: float, points: int) -> np.ndarray:
     """The middles of equal intervals: no point on a face, where a discretised field is not unique."""
     return low + (high - low) * (np.arange(points) + 0.5) / points
 
