@@ -55,15 +55,13 @@ def generate(
     """Generate the data set of a recipe into the folder ``out``, or what is still missing of it.
 
     recipe: a TOML file, the name of a recipe that comes with the package, or a :class:`Recipe`.
-    workers: local processes; by default one for each core that may be used. With an ``executor``: how many
-    tasks it
-        runs at once.
+    workers: local processes; by default one for each core that may be used. With an ``executor``: how
+        many tasks it runs at once.
     overrides: config path -> value, such as ``{"splits.train.samples": 20}``; for a file or name only.
     progress: called with a :class:`Progress` at the start and every ten seconds of preparation, after each
         shard, every ten seconds without one, and at the end.
-    executor: where to compute instead, such as ``executors.mpi()`` or ``executors.dask(address)`` give; any
-    that runs
-        functions of this package by reference in processes that see the folder.
+    executor: where to compute instead, such as ``executors.mpi()`` or ``executors.dask(address)`` give;
+        any that runs functions of this package by reference in processes that see the folder.
     part: this process does one part of the shards alone, others may do the others at the same time; the data set
         that is returned holds what is there.
     retry: try the samples again that have failed before.
@@ -284,8 +282,10 @@ def _tell(note: str) -> None:
 def _results(
     executor: Executor, recipe: Recipe, plan: Iterator[tuple[Shard, Mesh]], look_ahead: int
 ) -> Iterator[tuple[Shard | None, Any]]:
-    """Each shard with what came of it, as they finish, and nothing when nothing does; at most ``look_ahead``
-    under way."""
+    """Each shard with what came of it, as they finish; and nothing when nothing does, now and then.
+
+    At most ``look_ahead`` are under way.
+    """
     under_way: dict[Future, Shard] = {}
     told = set()
     while True:

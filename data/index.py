@@ -1,5 +1,4 @@
-"""Which samples of a data set are there, and in which row of which file: known from the names of the files
-alone."""
+"""Which samples of a data set are there, and in which row of which file: told by the names of the files."""
 
 import functools
 import os
@@ -191,8 +190,7 @@ class Index:
         return np.concatenate([np.arange(0), *ranges])
 
     def _nothing(self, name: str) -> np.ndarray:
-        """An array over no samples; real or complex as in a shard of the same or another problem, if there is
-        one."""
+        """An array over no samples; real or complex as in a shard, of another problem if need be."""
         for entry in (self.entries or self._everything)[:1]:
             file = self._files[entry]
             return np.empty((0, *file.shape(name)[1:]), file.dtype(name))

@@ -154,8 +154,10 @@ def _extras(store: Store, forward: Any, problem: Any, theta: np.ndarray) -> dict
 
 
 def slices(problem: Any, theta: np.ndarray, points: int) -> np.ndarray:
-    """The unknown on the middle planes of its region, or on the region if that is flat: (planes, points,
-    points, components)."""
+    """The unknown on the middle planes of its region, or on the region if that is flat.
+
+    (planes, points, points, components), see :data:`data.schema.EXTRAS`.
+    """
     low, high = problem.image_region
     flat = np.flatnonzero(low == high)
     planes = []
