@@ -212,7 +212,8 @@ class Dataset:
         return records | {"method": np.strings.decode(records["method"], "utf-8")}
 
     def extra(self, name: str) -> np.ndarray:
-        """What ``[store]`` of the recipe keeps besides: ``jacobian``, ``slices`` or ``fields``; see the schema."""
+        """What the recipe's ``[store]`` keeps besides: ``jacobian`` (n, m, p), ``slices`` or ``fields``, as
+        the schema says."""
         if name not in schema.EXTRAS:
             raise DataError(
                 f"{self.path}: no extra is called {name!r}; expected {choice(name, schema.EXTRAS)}."
