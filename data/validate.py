@@ -147,7 +147,7 @@ class _Validation:
         for entry in _entries(self.folder.path):
             if _LOCK.fullmatch(entry.name):
                 if not entry.is_file() or entry.stat().st_size:
-                    self._add(entry.name, "an empty lock", "something else", "delete it", "warning")
+                    self._add(entry.name, "", "an empty lock", "something else", "delete it", "warning")
             elif entry.name not in known:
                 self._stranger(entry.name)
         if self.folder.blocks.exists():
