@@ -4,6 +4,7 @@ forward   scattered data against NGSolve and under refinement; refactorising for
           fast paths, side by side in one run: seconds, ratio, agreement, memory
 networks  forward and backward pass of every network family against depth, beside a loop over pairs of layers;
           what the machine allows; ensembles: seconds, memory, growth exponents
+data      the data pipeline: equal bits from every kind of worker, kills and full disks, speed of reading, layouts
 
 `maxinv bench forward --help` explains one.  Every measurement runs alone in a process with one thread.
 """
@@ -34,6 +35,17 @@ ensemble   an update of 16 nets side by side over that of one, and throughput ag
 The default takes some minutes; --quick is a check that everything runs, on nets too small to mean anything.
 """
 
+DATA = """The data pipeline on trial: a table for each part, and a sentence for whatever does not hold.
+
+executors  one recipe by 1, 2 and 3 local workers, mpiexec -n 3, a Dask cluster, and in parts: the same bits?
+layout     real observations contiguous, chunked and compressed: size, speed of writing and reading
+reading    seconds to open a data set; random batches, checked, beside plain h5py reading the same bytes in order
+kills      SIGKILL of a generation at random instants, of one worker, of a part; a full disk, a read-only folder,
+           two generators on one folder: what is kept, and what the same command makes of it
+
+The default takes some minutes; --quick is a check that everything runs.
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the benchmarks and the options of each."""
@@ -45,6 +57,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     networks.add_argument(
         "--precision", choices=["float32", "float64"], default="float32", help="of all numbers (float32)"
     )
+    data = _add(
+        kinds,
+        "data",
+        DATA,
+        ("executors", "layout", "reading", "kills"),
+        "tiny sets",
+        "50 kills, 100,000 samples",
+    )
+    data.add_argument("--kills", type=_count, metavar="N", help="kills of a whole generation (4)")
+    data.add_argument(
+        "--samples",
+        type=_count,
+        metavar="N",
+        help="samples of the set that is read (2000); made once, and kept",
+    )
+    data.add_argument("--data", metavar="FOLDER", help="a finished data set to read instead")
+
+
+def _count(text: str) -> int:
+    """A number of things: at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, given {text!r}")
+    return int(text)
 
 
 def _add(kinds, name, description, parts, quick, study):
@@ -78,6 +113,9 @@ def run(options: argparse.Namespace) -> None:
     if options.benchmark == "forward":
         from experiments.bench import forward as bench
         from experiments.bench import tables
+    elif options.benchmark == "data":
+        from experiments.bench import data as bench
+        from experiments.bench import data_tables as tables
     else:
         process.serve(
             "experiments.bench.members", "experiments.bench.rates"
@@ -88,6 +126,9 @@ def run(options: argparse.Namespace) -> None:
     plan, parts = bench.PLANS[options.plan or "default"], options.part or list(bench.PARTS)
     if options.benchmark == "networks":
         plan = replace(plan, size=replace(plan.size, precision=options.precision))
+    if options.benchmark == "data":
+        asked = {"kills": options.kills, "samples": options.samples, "folder": options.data}
+        plan = replace(plan, **{key: value for key, value in asked.items() if value is not None})
     out = Path(options.out) if options.out else None
 
     def watch(line):
