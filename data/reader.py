@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -372,6 +373,12 @@ class Dataset:
                 f"{self.path}: its splits have different meshes; ask one split, as in ds.split('train').mesh."
             )
         return dict(next(iter(meshes.values())))
+
+    @functools.cached_property
+    def discretisation(self) -> dict[str, Any]:
+        """Element and mesh as the forward map described them to the first shard; ``{}`` while there is none."""
+        _ = self.mesh  # one mesh for all of them, or the sentence that it is not
+        return json.loads(self._part.file(0).attributes["discretisation"]) if self._part.entries else {}
 
     @property
     def inverse_crime(self) -> bool:

@@ -29,7 +29,7 @@ def rows_of(count: int, given: Any, where: str) -> np.ndarray | slice:
         )
     outside = rows[(rows < -count) | (rows >= count)]
     if outside.size:
-        raise DataError(f"{where}: row {outside[0]} is not there; expected rows below {count}.")
+        raise DataError(f"{where}: row {outside[0]} is not there; it has {count} rows.")
     return rows.astype(np.int64)
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "the whole story on real finite-element data: generate, train, compare, report",
     "generate": "make a data set from a recipe, or continue one",
     "validate": "check every byte of a data set, and some samples by solving them again",
+    "info": "what a data set holds, with a picture of a few samples",
     "train": "train one network on a data set",
     "compare": "set trained networks beside each other and beside classical inversion",
     "report": "write a comparison as one self-contained HTML file",
