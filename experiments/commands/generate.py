@@ -148,7 +148,6 @@ def _ending(dataset, part) -> Iterator[str]:
         yield f"of the other parts {others} samples"
     else:
         yield f"{dataset.path}: part {part} and all others are complete, {describe(dataset)}"
-        yield "the same command without --shard removes what only the generation needed"
     if dataset.failed:
         yield f"{dataset.failed} samples could not be solved and are left out; --retry tries them again:"
         yield from (f"  {failure}" for failure in dataset.failures[:TOLD])
@@ -159,16 +158,9 @@ def _ending(dataset, part) -> Iterator[str]:
 def _lacking(dataset, parts: int) -> dict[int, int]:
     """Samples that are not there, by the number of the part that has to make them."""
     import data
-    from data.store import Folder, shards_of
+    from data.plan import Plan
+    from data.store import Folder
 
     recipe, there = dataset.manifest.recipe, Folder(dataset.path).listing()
-    shards = [shard for split in recipe.splits for shard in shards_of(recipe, split)]
-    counts = {
-        number: sum(
-            len(shard)
-            for place, shard in enumerate(shards)
-            if data.Part(number, parts).holds(place) and (shard.split, shard.number) not in there
-        )
-        for number in range(1, parts + 1)
-    }
-    return {number: count for number, count in counts.items() if count}
+    plans = {number: Plan(recipe, there, data.Part(number, parts)) for number in range(1, parts + 1)}
+    return {number: plan.todo for number, plan in plans.items() if plan.todo}
