@@ -52,6 +52,8 @@ from maxwell.sentences import choice, sentence
 def _scalar(value: Any) -> Any:
     if not isinstance(value, bool | int | float | str) or value in (math.inf, -math.inf) or value != value:
         raise ValueError(f"expected a finite number, text, true or false, given {value!r}")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("expected a number of at most 18 digits, given a longer one")
     return value
 
 
@@ -160,6 +162,10 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
         raise DataError(f"{file}: is not UTF-8 text, as a TOML recipe must be.") from None
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{file}: is not valid TOML: {str(error).rstrip('.')}.") from None
+    except (ValueError, RecursionError):  # what tomllib passes on from the interpreter's own limits
+        raise DataError(
+            f"{file}: is not valid TOML: a number of thousands of digits, or tables nested as deep."
+        ) from None
     return parse(_override(mapping, overrides or {}), str(file))
 
 

@@ -161,7 +161,7 @@ class Folder:
                     if parsed := parse_name(entry.name):
                         split, number, failed = parsed
                         found[split, number] = min(failed, found.get((split, number), failed))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         return found
 

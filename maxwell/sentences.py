@@ -34,7 +34,7 @@ def sentence(error: pydantic.ValidationError, where: str, schema: type) -> str:
     """
     findings = sorted(error.errors(), key=lambda finding: finding["type"] not in _UNKNOWN)
     finding, more = findings[0], len(findings) - 1
-    path = [str(part) for part in finding["loc"]]
+    path = [_on_a_line(str(part)) for part in finding["loc"]]
     if finding["type"] in _UNKNOWN:
         what = f"unknown key; expected {choice(path[-1], _keys(schema, path[:-1]))}"
     elif finding["type"] in ("missing", "missing_argument"):
@@ -47,7 +47,7 @@ def sentence(error: pydantic.ValidationError, where: str, schema: type) -> str:
         what = f"expected {choice(given, re.findall('<(.*?)>', finding['ctx']['expected_tags']))}"
     else:
         expectation = _PLAIN.get(finding["type"]) or finding["msg"].removeprefix("Input should be ")
-        what = f"expected {expectation}, given {_shortened(repr(finding['input']))}"
+        what = f"expected {expectation}, given {_shown(finding['input'])}"
     place = ".".join(part for part in [where, *path] if part and not is_tag(part))
     return f"{place}: {what}{f' (and {more} more)' if more else ''}." if place else f"{what}."
 
@@ -56,12 +56,23 @@ def choice(given: str, expected: Iterable[str]) -> str:
     """One of the expected names, with the one that was probably meant."""
     names = list(expected)
     near = difflib.get_close_matches(given, names, n=1)
-    meant = f" (did you mean {near[0]}?)" if near else f", given {_shortened(given)}"
+    meant = f" (did you mean {near[0]}?)" if near else f", given {_shortened(_on_a_line(given))}"
     return f"one of {', '.join(names)}{meant}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return _shortened(repr(value))
+    except (ValueError, RecursionError):  # a number of thousands of digits, tables nested as deep
+        return f"one too long to be shown ({type(value).__name__})"
 
 
 def _shortened(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _on_a_line(text: str) -> str:
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _keys(schema: type, path: list[str]) -> list[str]:
