@@ -17,6 +17,7 @@ import numpy as np
 
 import data
 from experiments import metrics
+from experiments.differences import changes
 from experiments.errors import StudyError
 from experiments.files import write_json
 from experiments.runs import Run, load
@@ -56,9 +57,14 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
     levels = sorted({*NOISES, noise})
     train = opened.split("train")
     scale, prior_mean = train.parameters.std(axis=0), train.parameters.mean(axis=0)
-    splits = [name for name in opened.splits if name not in ("train", "valid")]
+    tests = [name for name in opened.splits if name not in ("train", "valid")]
+    left_out = {name: why for name in tests if (why := unanswerable(opened, name))}
+    splits = [name for name in tests if name not in left_out]
     if not splits:
-        raise StudyError(f"{opened.path}: has no test split; add one to the recipe, such as [splits.test].")
+        raise StudyError(
+            f"{opened.path}: has no test split that its networks could answer; add one to the recipe, such as "
+            "[splits.test]."
+        )
 
     problem = opened.problem
     tikhonov = LinearisedTikhonov(
@@ -104,9 +110,11 @@ def compare(dataset: str | Path, runs: Sequence[str | Path], out: str | Path) ->
                 "mesh": opened.split(name).mesh,
                 "inverse_crime": opened.split(name).inverse_crime,
                 "relation": relation(opened, name),
+                "problem": changes(opened.spec, opened.split(name).spec),
             }
             for name in splits
         },
+        "left_out": left_out,
         "strengths": [strengths[level] for level in levels],
         "scale": scale.tolist(),
         "runs": {v.label: [os.path.relpath(run.path, out.parent) for run in v.runs] for v in variants},
@@ -196,7 +204,26 @@ def title(comparison: dict[str, Any], split: str) -> str:
     mesh = ", ".join(f"{key} {value}" for key, value in about["mesh"].items())
     crime = "INVERSE CRIME: " if about["inverse_crime"] else ""
     size = f"{about['samples']} samples, {comparison['noise']:.1%} noise"
-    return f"{split} ({crime}{about['relation']}; {mesh}): {size}"
+    other = "".join(f"; {change}" for change in about["problem"])
+    return f"{split} ({crime}{about['relation']}; {mesh}{other}): {size}"
+
+
+def unanswerable(dataset: data.Dataset, split: str) -> str:
+    """Why no network of this data set has an answer to a split, in a sentence; "" if it has."""
+    if not len(dataset.split(split)):
+        return f"{split} is left out: none of its samples could be solved."
+    there, here = (dataset.manifest.problem(name) for name in ("train", split))
+    for what, (trained, given) in {
+        "parameters": (there.parameters, here.parameters),
+        "observations": (there.observations.labels, here.observations.labels),
+    }.items():
+        if trained != given:
+            counts = [problem.lengths["p" if what == "parameters" else "m"] for problem in (there, here)]
+            return (
+                f"{split} is left out: its samples have {counts[1]} {what} and those of training {counts[0]}, "
+                "so that a trained network has no answer."
+            )
+    return ""
 
 
 def relation(dataset, split):

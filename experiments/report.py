@@ -25,6 +25,7 @@ NEEDED = {
     "digest",
     "runs",
     "splits",
+    "left_out",
     "results",
     "levels",
     "noise",
@@ -112,6 +113,7 @@ def _facts(comparison: dict[str, Any], dataset: data.Dataset, variants: list[Var
                 "title": compare.title(comparison, split),
                 "relation": comparison["splits"][split]["relation"],
                 "crime": comparison["splits"][split]["inverse_crime"],
+                "problem": comparison["splits"][split]["problem"],
                 "rows": compare.table(comparison, split),
                 "verdicts": compare.verdicts(comparison, split),
             }

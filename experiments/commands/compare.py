@@ -67,3 +67,5 @@ def show(comparison: dict) -> None:
         for sentence in verdicts(comparison, split):
             console.print(sentence, highlight=False)
         console.print()
+    for sentence in comparison["left_out"].values():
+        console.print(sentence, highlight=False)

@@ -163,6 +163,8 @@ def _observations(dataset):
 
 
 def _splits(dataset):
+    from experiments.differences import changes
+
     recipe = dataset.manifest.recipe
     table = _table("Splits")
     for heading in ("split", "samples", "failed", "mesh", "unknowns", "what is its own"):
@@ -171,7 +173,7 @@ def _splits(dataset):
     for name, split in recipe.splits.items():
         view = dataset.split(name)
         found = view.discretisation
-        own = _changes(recipe.problem, recipe.problem_of(name))
+        own = changes(recipe.problem, recipe.problem_of(name))
         if recipe.parameters_of(name) != name:
             own.insert(0, f"parameters of {recipe.parameters_of(name)}")
         if view.inverse_crime and name not in ("train", "valid"):
@@ -242,23 +244,6 @@ def _first(dataset):
     """The first split that has samples, else the first."""
     views = [dataset.split(name) for name in dataset.splits]
     return next((view for view in views if len(view)), views[0])
-
-
-def _changes(there, here, path="") -> list[str]:
-    """What differs between two tables of a problem, key by key."""
-    if there == here:
-        return []
-    if isinstance(there, dict) and isinstance(here, dict) and there.get("kind") == here.get("kind"):
-        keys = [*here, *(key for key in there if key not in here)]
-        return [
-            line
-            for key in keys
-            for line in _changes(there.get(key), here.get(key), f"{path}.{key}".strip("."))
-        ]
-    if isinstance(here, dict):
-        values = ", ".join(f"{key} {value}" for key, value in here.items() if not isinstance(value, dict))
-        return [f"{path}: {values}"]
-    return [f"{path} {here} instead of {there}"]
 
 
 def _table(title):

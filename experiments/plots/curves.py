@@ -127,7 +127,9 @@ def noise(comparison: dict[str, Any], variants: list[Variant]) -> Figure:
         about = comparison["splits"][split]
         axis.set(
             xlabel="noise in % of the RMS data",
-            title=about["relation"] + (" (inverse crime)" if about["inverse_crime"] else ""),
+            title=split
+            if about["problem"]
+            else about["relation"] + (" (inverse crime)" if about["inverse_crime"] else ""),
         )
         ticks = [
             t
