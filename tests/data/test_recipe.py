@@ -20,7 +20,7 @@ def test_shipped_recipes_load_by_name_and_by_path_and_commit_no_hidden_inverse_c
     recipe = recipes.load(name)
     assert recipe == recipes.load(recipes.SHIPPED / f"{name}.toml")
     assert recipe.undeclared_inverse_crimes() == []
-    assert {"train", "valid", "test", "test_inverse_crime"} == set(recipe.splits)
+    assert {"train", "valid", "test", "test_inverse_crime"} <= set(recipe.splits)
 
 
 def test_a_loaded_recipe_is_complete(recipe_file):
