@@ -10,7 +10,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import threadpoolctl
 
 import maxwell
 from data import schema, seeds
@@ -198,18 +197,17 @@ class _Checks:
     def _hdf5(self):
         about = {array.name: array for array in (*schema.ARRAYS, *schema.EXTRAS.values())}
         with h5py.File(self.file.path, "r") as file:
-            names: list[str] = []
-            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-            if sorted(names) != sorted(self.file.table["arrays"]):
-                yield self._finding("", "the arrays of the table of contents", ", ".join(names))
+            there: dict[str, h5py.HLObject] = {}
+            file.visititems(there.__setitem__)
+            there = {name: item for name, item in there.items() if not isinstance(item, h5py.Group)}
+            if sorted(there) != sorted(self.file.table["arrays"]):
+                yield self._finding("", "the arrays of the table of contents", ", ".join(there))
                 return
             for name, value in self.file.attributes.items():
                 if str(file.attrs.get(name)) != str(value):
                     yield self._finding(name, str(value)[:60], str(file.attrs.get(name))[:60])
             for name, entry in self.file.table["arrays"].items():
-                item = file[
-                    name
-                ]  # its bytes are those of the table if it begins at the same place, unfiltered
+                item = there[name]  # only what is stored in one piece, as it is, has a place in the file
                 place = item.dtype.str, item.id.get_offset(), list(item.shape)
                 told = entry["dtype"], entry["offset"], entry["shape"]
                 if np.dtype(entry["dtype"]) != item.dtype or place[1:] != told[1:]:
@@ -295,8 +293,7 @@ class _Checks:
         if law.prior is None:
             return
         values = self.columns["parameters"]
-        with threadpoolctl.threadpool_limits(1):  # as in the workers
-            draws = [_drawn(law.prior, int(seed)) for seed in self.columns["parameter_seed"]]
+        draws = [_drawn(law.prior, int(seed)) for seed in self.columns["parameter_seed"]]
         off = np.array([_apart(value, draw) for value, draw in zip(values, draws, strict=True)])
         wrong = off > ROUNDING
         yield from self._where("parameters", wrong, "those drawn by the prior from parameter_seed", "others")

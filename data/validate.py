@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import threadpoolctl
 
 import maxwell
 from data import schema
@@ -97,8 +98,9 @@ class _Validation:
         shards = self._listing(manifest)
         self._show(total=len(shards) + 1, done=1)
         laws = {} if manifest is None else self._laws(manifest)
-        for file in shards:
-            self._shard(file, manifest, laws)
+        with threadpoolctl.threadpool_limits(1):  # as in the workers: the bits of a draw may depend on it
+            for file in shards:
+                self._shard(file, manifest, laws)
         self._summarise()
         if deep and manifest is not None:
             samples = chosen(self.statuses, deep, seed)

@@ -25,9 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the findings, one a line, and a summary."""
+    """Print the findings, one a line and the worst first, and a summary."""
+    from data.findings import SEVERITIES
+
     findings, last = _watched(options)
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)):
         print(f"{finding.severity}: {finding}")
     kinds = Counter(finding.severity for finding in findings)
     asked = [

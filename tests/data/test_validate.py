@@ -13,6 +13,7 @@ import data
 from data import schema
 from data.shard import render
 from data.store import Folder, expected_attributes, shard_of
+from experiments import cli
 
 FIRST = "shards/train-00000.h5"
 
@@ -32,12 +33,13 @@ def others(folder, severity):
     return [str(f) for f in data.validate(folder.path) if f.severity == severity]
 
 
-def forged(folder, split, number, change, described=schema.ARRAYS, **attributes):
+def forged(folder, split, number, change, described=None, **attributes):
     """Write a shard again with other numbers, under checksums that hold."""
     manifest = folder.read_manifest()
     shard = shard_of(manifest.recipe, split, number)
     file = folder.opened(manifest, shard)
-    arrays = {array.name: file.array(array.name).copy() for array in schema.ARRAYS}
+    described = described or schema.arrays_of(manifest.recipe.store)
+    arrays = {array.name: file.array(array.name).copy() for array in described}
     about = {key: file.attributes[key] for key in ("discretisation", "provenance")} | attributes
     change(arrays)
     for path in folder.shards.glob(f"{shard.split}-{shard.number:05d}*"):
@@ -324,40 +326,56 @@ def test_arrays_of_the_wrong_shape_are_damage(copy, shape):
     assert f"expected shape (4, 1024), found {shape}" in damage(copy, FIRST)[0]
 
 
+# -- the command ----------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_each_finding_on_a_line_and_ends_in_1_if_there_is_damage(copy, capsys):
+    summary = r"copy: 8 files, {} samples \(0 failed\), [\d.]+ MB in \S+ s, \S+ MB/s; {}$"
+    assert cli.main(["validate", str(copy.path)]) == 0
+    assert re.search(summary.format(24, "nothing to mend"), capsys.readouterr().out.strip())
+    (copy.path / ".lock").write_text("taken")
+    assert cli.main(["validate", str(copy.path)]) == 0
+    assert "1 warning" in capsys.readouterr().out
+    (copy.path / FIRST).write_bytes(b"")
+    assert cli.main(["validate", str(copy.path)]) == 1
+    damaged, warned, last = capsys.readouterr().out.splitlines()
+    assert damaged.startswith(f"damage: {FIRST}: expected a shard, found damaged")
+    assert warned == "warning: .lock: expected an empty lock, found something else; delete it."
+    assert re.search(summary.format(20, "1 damage, 1 warning"), last)
+    assert cli.main(["validate", str(copy.path / "absent")]) == 2
+
+
 # -- solved again ---------------------------------------------------------------------------------------
 
 
-def test_samples_solved_again_from_their_seeds_tell_what_no_checksum_knows(copy):
-    """All 24, so that those that were changed are among them."""
-
-    def shift(arrays):
-        arrays["observations"][3] *= 1 + 1e-6
-
-    forged(copy, "train", 1, shift)
-    forged(copy, "valid", 0, fail)
-    assert damage(copy) == []
-    seen = []
-    findings = data.validate(copy.path, deep=100, progress=seen.append)
-    assert [f.severity for f in findings] == ["note", "damage", "warning", "note"]
-    _, wrong, solved, largest = map(str, findings)
-    assert wrong.startswith(
-        "shards/train-00001.h5:/observations: expected observations of sample 7 within 1.0e-08"
-    )
-    assert "found a difference of 1.0e-06" in wrong
-    assert solved.startswith("shards/valid-00000.1-failed.h5:/status: expected failure of sample 2 again")
-    assert "at most 1.0e-06 of their norm in 23 samples, the most in sample 7 of split train" in largest
-    assert [event.done for event in seen if event.stage == "solve"][-1] == 24
-
-
-def test_the_fast_path_and_extras_agree_with_the_slow_one(tmp_path):
-    splits = {"train": {"samples": 33}, "valid": {"samples": 1}}
+def test_samples_solved_again_from_their_seeds_tell_what_no_checksum_knows(tmp_path):
+    """All of them, extras too, so that those that were changed are among them; the others had the fast path."""
+    splits = {"train": {"samples": 33}, "valid": {"samples": 3}}
     store = {"shard": 20, "jacobian": True, "slices": 3, "fields": 2}
     mapping = {"problem": {"kind": "conductivity"}, "mesh": {"cells": 3, "degree": 1}, "splits": splits}
     ds = data.generate(data.recipe.parse({**mapping, "store": store}), tmp_path / "fast", 1)
     assert set(ds.records["method"]) == {"low-rank update"}
-    (finding,) = data.validate(tmp_path / "fast", deep=3, seed=5)
-    largest = float(re.search(r"at most (\S+) of their norm in 3 samples", str(finding))[1])
-    assert 0 < largest < 1e-8
+    folder = Folder(ds.path)
+
+    def shift(arrays):
+        arrays["observations"][3] *= 1 + 1e-6
+        arrays["jacobian"][4, :, 0] *= -1
+        arrays["fields"][5] += 1
+
+    forged(folder, "train", 1, shift)
+    forged(folder, "valid", 0, fail)
+    assert damage(folder) == []
+    seen = []
+    findings = data.validate(folder.path, deep=100, progress=seen.append)
+    assert [f.severity for f in findings] == ["note", "damage", "damage", "damage", "warning", "note"]
+    _, first, second, third, solved, largest = map(str, findings)
+    wrong = "shards/train-00001.h5:/{0}: expected {0} of sample {1} within {2} of those solved again, found a"
+    assert first.startswith(wrong.format("observations", 23, "1.0e-08") + " difference of 1.0e-06")
+    assert second.startswith(wrong.format("jacobian", 24, "1.0e-07"))
+    assert third.startswith(wrong.format("fields", 25, "1.0e-06"))
+    assert solved.startswith("shards/valid-00000.1-failed.h5:/status: expected failure of sample 2 again")
+    assert "at most 1.0e-06 of their norm in 35 samples, the most in sample 23 of split train" in largest
+    assert [event.done for event in seen if event.stage == "solve"][-1] == 36
 
 
 @pytest.mark.parametrize("arguments", [{"deep": -1}, {"deep": 1.5}, {"seed": -1}, {"deep": True}])
