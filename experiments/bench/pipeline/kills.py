@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +96,7 @@ def _kill(recipe, out, instant, undisturbed, expected):
     }
     second = Run(_command(recipe, out, again)).end()
     row |= {"again": _noted(again)[0], "seconds": second.seconds}
-    row["faults"] = list(_faults(out, row, kept, second, undisturbed, expected))
+    row["faults"] = list(faults(out, row, kept, second, undisturbed, expected))
     if not row["faults"]:
         shutil.rmtree(out)  # else it is kept for whoever looks
     return row
@@ -109,7 +109,14 @@ def _noted(log: Path) -> tuple[int, int]:
     return lines.count("asked"), max(told, default=0)
 
 
-def _faults(out, row, kept, second, undisturbed, expected):
+def faults(
+    out: Path, row: dict, kept: dict[str, str], second: Run, undisturbed: dict, expected: set[str]
+) -> Iterator[str]:
+    """What forbids that a kill cost nothing but what was under way, a sentence each.
+
+    kept : the shards after the kill.  second : the run that followed, ended.  expected : files of an undisturbed
+    run.
+    """
     if second.code:
         yield f"the second run ended with {second.code}: {second.output[-300:]}"
         return
