@@ -18,7 +18,7 @@ COMMAND_LINES = re.findall(r"(?:uv run |^)(maxinv [a-z][^`\n]*)", README, flags=
 
 def test_the_python_of_the_readme_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     script = (
         "\n".join(blocks)
         + "\nassert states.shape == (17, 32, 64) and J.shape == (1024, 5) and len(ds) == 70\n"
@@ -34,12 +34,12 @@ def test_the_python_of_the_readme_runs(tmp_path):
 
 
 def test_the_readme_shows_every_step():
-    assert {shlex.split(line)[1] for line in COMMAND_LINES} == set(COMMANDS)
+    assert {shlex.split(line, comments=True)[1] for line in COMMAND_LINES} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_a_command_of_the_readme_has_options_that_exist(line):
-    _, name, *arguments = shlex.split(line)
+    _, name, *arguments = shlex.split(line, comments=True)
     parser = argparse.ArgumentParser()
     importlib.import_module(f"experiments.commands.{name}").add_arguments(parser)
     parser.parse_args(arguments)
