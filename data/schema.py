@@ -14,9 +14,10 @@ has none) and ``description``. Complex numbers are HDF5 compounds of ``r`` and `
 Parameters and observations are real or complex, as the problem's are, the same in all shards of a problem. Of
 a sample that failed, ``status`` is 1, ``failure`` says why, and what could not be computed is NaN.
 
-Nothing is compressed or chunked. Observations without noise are numbers whose last digits look random:
-shuffled and deflated they keep 88 to 95 % of their size and are read ten times slower (``maxinv bench data
---part layout``).
+Nothing is compressed or chunked. Observations without noise are numbers whose last digits look random: shuffled
+and compressed (lzf, gzip) they keep 89 to 95 % of their size and are read in order ten to thirty times slower, at
+0.15 to 0.4 GB/s instead of 4; chunks alone cost a quarter of the speed or more (``maxinv bench data --part
+layout``).
 
 Every byte is covered by a checksum. Before the HDF5 part stands a user block of text, as HDF5 allows (see
 :mod:`data.shard`): the SHA-256 of the rest of the file, and of each array its place in the file and the XXH3

@@ -27,7 +27,8 @@ def samples(views: Sequence[data.Dataset]) -> Figure:
     """Draw samples of one data set, a row each.
 
     views : data sets of one sample each, of any split; their problems are of one kind.
-    Colours of the unknown mean the same in all rows, and so do those of the data.
+    Colours of the unknown mean the same in all rows; those of the data are relative to the sample's largest, for
+    data of deep and of weak samples are smaller by decades.
     """
     cuts = [_cuts(view.problem, view.parameters[0]) for view in views]
     kind = views[0].spec["kind"]
@@ -115,21 +116,23 @@ def _plane(axis, normal, place, lines, image, scale):
 def _responses(made, axes, views):
     """|d_sr| as a matrix, of the first frequency."""
     sizes = [np.abs(view.observations[0]) for view in views]
-    norm = _decades(sizes)
+    norm = LogNorm(10.0**-DECADES, 1)
     for (axis,), view, size in zip(axes, views, sizes, strict=True):
+        largest = size.max()
+        size = size / largest
         count = view.problem.survey.size
         shown = axis.imshow(
             np.maximum(size[: count**2].reshape(count, count), norm.vmin), norm=norm, cmap="cividis"
         )
         axis.set(xlabel="receiver", ylabel="source")
-        axis.set_title(f"|d| at {view.problem.frequencies[0] / 1e6:.3g} MHz", fontsize=10)
+        axis.set_title(f"up to {largest:.3g} V/m at {view.problem.frequencies[0] / 1e6:.3g} MHz", fontsize=10)
         half = count / 2
         axis.set_xticks([half / 2 - 0.5, 1.5 * half - 0.5], ["along x", "along y"])
         axis.set_yticks([half / 2 - 0.5, 1.5 * half - 0.5], ["along x", "along y"], rotation=90, va="center")
         axis.tick_params(length=0)
         axis.axhline(half - 0.5, color="w", lw=0.8)
         axis.axvline(half - 0.5, color="w", lw=0.8)
-    _bar(made, shown, axes, "scattered field |d| in V/m", extend="min")
+    _bar(made, shown, axes, "scattered field |d|, relative to the largest", extend="min")
 
 
 def _modes(made, axes, views):
@@ -163,9 +166,9 @@ def _modes(made, axes, views):
 def _sensors(made, axes, views):
     """B_z over the plane of sensors in colour, the horizontal part as arrows."""
     fields = [1e9 * view.observations[0].reshape(-1, 3) for view in views]
-    largest = max(np.abs(field).max() for field in fields)
     for (axis,), view, field in zip(axes, views, fields, strict=True):
-        problem = view.problem
+        problem, largest = view.problem, np.abs(field).max()
+        field = field / largest
         count, (x, y, _) = problem.sensors, problem.sensor_positions.T
         line = np.unique(x)
         shown = axis.pcolormesh(
@@ -173,23 +176,18 @@ def _sensors(made, axes, views):
             line,
             field[:, 2].reshape(count, count).T,
             cmap="RdBu_r",
-            vmin=-largest,
-            vmax=largest,
+            vmin=-1,
+            vmax=1,
             shading="nearest",
         )
-        axis.quiver(x, y, field[:, 0], field[:, 1], scale=10 * largest, pivot="mid", width=0.008)
+        axis.quiver(x, y, field[:, 0], field[:, 1], scale=10, pivot="mid", width=0.008)
         low, high = problem.region
         axis.plot(
             [low[0], high[0], high[0], low[0], low[0]], [low[1], low[1], high[1], high[1], low[1]], "k:", lw=1
         )
         axis.set(xlabel="x in m", ylabel="y in m", aspect="equal")
-        axis.set_title(f"{count**2} sensors at z = {problem.sensor_height:g} m", fontsize=10)
-    _bar(made, shown, axes, "$B_z$ in nT; arrows: $B_x$, $B_y$")
-
-
-def _decades(sizes):
-    largest = max(size.max() for size in sizes)
-    return LogNorm(largest / 10**DECADES, largest)
+        axis.set_title(f"up to {largest:.3g} nT at z = {problem.sensor_height:g} m", fontsize=10)
+    _bar(made, shown, axes, "$B_z$, relative to the largest component; arrows: $B_x$, $B_y$")
 
 
 def _bar(made, shown, axes, label, **style):

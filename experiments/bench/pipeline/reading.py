@@ -51,9 +51,11 @@ def measure(folder: Path, repeats: int) -> dict:
     draw = np.random.default_rng(0)
     size = layouts.read_in_order(files, "observations")  # and warms the page cache
     row = train.take([0]).observations.nbytes
+    _loader(train.take([0]))  # imports
     ways = {
         "h5py, in order": lambda: layouts.read_in_order(files, "observations"),
         f"random batches of {BATCH}, checked": lambda: _batches(train, draw, size // row),
+        f"DataLoader, batches of {BATCH}, shuffled": lambda: _loader(train),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
@@ -89,6 +91,17 @@ def _batches(train, draw, count):
     order = draw.permutation(len(train))[:count]
     for start in range(0, len(order), BATCH):
         train.take(order[start : start + BATCH]).observations  # noqa: B018 - read on access
+
+
+def _loader(train):
+    """Tensors of real and imaginary parts, in single precision, in this process."""
+    import torch
+
+    torch.set_num_threads(1)
+    draw = torch.Generator().manual_seed(0)
+    samples = train.to_torch(dtype=torch.float32)
+    for _ in torch.utils.data.DataLoader(samples, BATCH, shuffle=True, generator=draw):
+        pass
 
 
 def _clocked(action, timer):
