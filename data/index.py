@@ -22,9 +22,10 @@ os.register_at_fork(
 )
 
 
-@dataclass(frozen=True)
+# Each its own key: to hash what it holds would take longer than to read a row.
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """A shard that is there."""
+    """A shard that is there; an index and its parts share theirs."""
 
     shard: Shard
     failed: int  #: samples that could not be solved, which no reader sees
@@ -165,19 +166,21 @@ class Index:
         numbers = self.numbers(rows)
         local = rows - self.bounds[numbers]
         order = np.argsort(numbers, kind="stable")
-        starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+        local, numbers = local[order], numbers[order]
+        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+        ends = [*starts[1:].tolist(), len(order)]
         first = self.file(int(numbers[0]))
         out = np.empty((len(rows), *first.shape(name)[1:]), first.dtype(name))
-        for places in np.split(order, starts[1:]):
-            number = int(numbers[places[0]])
-            file, positions = self.file(number), self.positions(number)
-            inside = local[places] if isinstance(positions, slice) else positions[local[places]]
+        for number, begin, end in zip(numbers[starts].tolist(), starts.tolist(), ends, strict=True):
+            file, inside = self.file(number), local[begin:end]
+            if self.entries[number].failed:
+                inside = self.positions(number)[inside]
             if file.shape(name)[1:] != out.shape[1:]:
                 raise DataError(
                     f"{self._files.folder.path}: {name} of these samples have different lengths, for the "
                     "problems of their splits differ; ask one split."
                 )
-            file.rows(name, inside, out, places)
+            file.rows(name, inside, out, order[begin:end])
         return out
 
     @functools.cached_property
