@@ -20,6 +20,7 @@ import io
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,12 +88,24 @@ def row_checksums(values: np.ndarray) -> np.ndarray:
     return np.array([xxhash.xxh3_64_intdigest(row.data) for row in rows], dtype="<u8")
 
 
+def is_begun(path: Path) -> bool:
+    """Whether a file begins as a shard of this version does, sound or not."""
+    try:
+        opened = _Opened(path)  # it is closed with its last reference
+        return os.pread(opened.descriptor, len(_MAGIC), 0) == _MAGIC
+    except (Damage, OSError):
+        return False
+
+
 class _Opened:
     """A file of the system, closed with the last reference to it: by no thread under another's hands."""
 
     def __init__(self, path: Path):
         self.descriptor = -1
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe has no other end
+        kind = os.fstat(self.descriptor).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # reading tells of a folder
+            raise Damage("it is a pipe or a device, not a file")
 
     def __del__(self, close=os.close):  # the module may have gone before it
         if self.descriptor >= 0:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -108,6 +109,16 @@ def _folder(file):
     file.mkdir()
 
 
+def _pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _device(file):
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
 def _swap(file):
     other = file.with_name("train-00001.h5")
     kept = file.read_bytes()
@@ -126,6 +137,8 @@ def _swap(file):
         (lambda file: file.write_text("to do: generate\n"), "does not begin with"),
         (lambda file: file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(9000)), "does not begin with"),
         (_folder, "Is a directory"),
+        (_pipe, "it is a pipe or a device, not a file"),
+        (_device, "it is a pipe or a device, not a file"),
         (_swap, "expected 0, found 4"),
         (lambda file: shutil.copy(file.with_name("test-00000.h5"), file), "expected train, found test"),
         (lambda file: file.unlink(), "expected a shard of a complete data set, found nothing"),
@@ -173,6 +186,20 @@ def test_a_changed_manifest_is_damage_and_the_shards_are_looked_at(copy, change,
     with (copy.path / FIRST).open("r+b") as stream:
         stream.seek(-1, 2)
         stream.write(b"?")
+    assert [f.file for f in data.validate(copy.path)] == ["dataset.json", FIRST]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_data_set_is_one_finding(copy, version):
+    """Whose shards are plain HDF5; those of this version that stand among them are looked at."""
+    file = copy.path / "dataset.json"
+    file.write_text(file.read_text().replace('"version": 3', f'"version": {version}'))
+    for shard in copy.shards.iterdir():
+        shard.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(9000))
+    (finding,) = data.validate(copy.path)
+    assert f"version {version}, and this is version 3" in str(finding)
+    with (copy.path / FIRST).open("wb") as stream:
+        stream.write(b"maxwell-inverse shard 3 and more")
     assert [f.file for f in data.validate(copy.path)] == ["dataset.json", FIRST]
 
 
@@ -295,6 +322,17 @@ def test_failed_samples_are_a_note_with_the_reason_of_the_first(copy):
     assert (finding.severity, finding.file) == ("note", "shards/train-00001.1-failed.h5")
     assert "failures in split train, the first: no luck; generate with retry" in str(finding)
     assert (seen[-1].samples, seen[-1].failed) == (24, 2)
+
+
+def test_samples_had_by_another_path_than_most_of_their_mesh_are_a_note_with_their_number(copy):
+    forged(copy, "valid", 0, put("method", slice(None), b"low-rank update, dense"))
+    forged(copy, "train", 1, put("method", slice(2), b"low-rank update"))
+    (finding,) = data.validate(copy.path)
+    assert (finding.severity, finding.file, finding.inside) == ("note", "shards/train-00001.h5", "method")
+    expected = (
+        "expected samples by refactorise, as 13 of 19 of this mesh, found 6 by low-rank update, the first"
+    )
+    assert expected in str(finding)
 
 
 def test_another_problem_or_mesh_than_the_manifest_tells_is_damage(copy):
