@@ -37,7 +37,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +57,7 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+_PATH = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # of a field, as in splits.train.samples
 Mesh = dict[str, Annotated[Any, pydantic.AfterValidator(_scalar)]]  # keyword arguments of problem.discretise
 SHIPPED = Path(__file__).with_name("recipes")  # the recipes that come with the package
 
@@ -148,25 +149,44 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
     """Read a recipe.
 
     ``path`` is a TOML file or the name of a recipe that comes with the package (``"demo"``).
-    ``overrides`` maps config paths to values, as in ``{"splits.train.samples": 20}``.
+    ``overrides`` maps config paths to values, as in ``{"splits.train.samples": 20}``; see :func:`assignments`.
 
     Raises :class:`DataError` for a missing or broken file, an unknown key, a wrong type and anything
     that the problem or its discretisation refuses, naming the file and the config path.
     """
     file = _locate(path)
     try:
-        mapping = tomllib.loads(file.read_text("utf-8"))
+        mapping = _toml(file.read_text("utf-8"), str(file))
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror}); give a readable TOML file.") from None
     except UnicodeDecodeError:
         raise DataError(f"{file}: is not UTF-8 text, as a TOML recipe must be.") from None
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{file}: is not valid TOML: {str(error).rstrip('.')}.") from None
-    except (ValueError, RecursionError):  # what tomllib passes on from the interpreter's own limits
-        raise DataError(
-            f"{file}: is not valid TOML: a number of thousands of digits, or tables nested as deep."
-        ) from None
     return parse(_override(mapping, overrides or {}), str(file))
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """The overrides that are written as texts, as in ``"splits.train.samples=20"``; a later one counts.
+
+    A value is TOML, and what is not TOML is text: ``mesh.cell=hexahedron`` needs no quotes.
+
+    Raises :class:`DataError` for a text that is not one path, ``=`` and one value, and for a value that the
+    interpreter cannot hold.
+    """
+    found = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not (equals and _PATH.fullmatch(path := path.strip())):
+            raise DataError(f"override {_short(text)}: expected KEY=VALUE, as in splits.train.samples=20.")
+        try:
+            table = _toml(f"value = {value}", f"override {path}")
+        except tomllib.TOMLDecodeError:
+            table = {"value": value.strip()}
+        if len(table) > 1:
+            raise DataError(f"override {_short(text)}: holds more than one value; give an override for each.")
+        found[path] = table["value"]
+    return found
 
 
 def parse(mapping: Mapping[str, Any], source: str = "recipe") -> Recipe:
@@ -177,21 +197,57 @@ def parse(mapping: Mapping[str, Any], source: str = "recipe") -> Recipe:
         return _resolve(recipe)
     except pydantic.ValidationError as error:
         raise DataError(f"{source}: {sentence(error, '', Recipe)}") from None
-    except (DataError, maxwell.MaxwellError) as error:
-        raise DataError(f"{source}: {error}") from None
+    except (DataError, maxwell.MaxwellError) as error:  # a table's key may hold a line's end
+        told = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
+        raise DataError(f"{source}: {told}") from None
+    except RecursionError:
+        raise DataError(f"{source}: holds tables nested too deep to be read; no field is.") from None
+
+
+def _toml(text: str, source: str) -> dict[str, Any]:
+    """The table of a TOML text; besides ``TOMLDecodeError``, :class:`DataError` for what Python cannot hold."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except (ValueError, RecursionError):  # what tomllib passes on from the interpreter's own limits
+        raise DataError(
+            f"{source}: is not valid TOML: a number of thousands of digits, or tables nested as deep."
+        ) from None
+
+
+def _short(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _locate(path: str | Path) -> Path:
+    if not isinstance(path, str | Path):
+        raise DataError(f"recipe: expected the path of a TOML file or a recipe's name, given {_short(path)}.")
     file, shipped = Path(path), {f.stem: f for f in sorted(SHIPPED.glob("*.toml"))}
-    if not file.exists() and str(path) in shipped:
+    try:
+        there = file.exists()
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise DataError(
+            f"recipe {_short(str(path))}: cannot be read ({error.strerror}); give a TOML file or one of "
+            f"{', '.join(shipped)}."
+        ) from None
+    if not there and str(path) in shipped:
         return shipped[str(path)]
-    if not file.exists():
+    if not there:
         raise DataError(f"{file}: no such recipe; give a TOML file or one of {', '.join(shipped)}.")
     return file
 
 
 def _override(mapping: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(overrides, Mapping):
+        raise DataError(
+            f"overrides: expected a mapping of paths to values, given {_short(overrides)}; recipe.assignments "
+            "makes one of texts."
+        )
     for path, value in overrides.items():
+        if not isinstance(path, str):
+            raise DataError(f"override {_short(path)}: expected a path such as 'splits.train.samples'.")
         *parents, last = path.split(".")
         table = mapping
         for parent in parents:

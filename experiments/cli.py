@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 
-from experiments.errors import user_errors
+from experiments.errors import StudyError, user_errors
 from experiments.notices import told_in_a_line
 
 COMMANDS = {
@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
         command.add_arguments(parser)
         with told_in_a_line(name):
-            return command.run(parser.parse_args(arguments[1:])) or 0
+            options = parser.parse_args(arguments[1:])
+            _refuse_empty(options)
+            return command.run(options) or 0
     except KeyboardInterrupt:
         print(f"{name}: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
@@ -57,6 +59,16 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"{name}: {_said(error)}", file=sys.stderr)
         return 2
+
+
+def _refuse_empty(options):
+    """An empty text is nobody's wish, and as a path it would be the current folder."""
+    for name, value in vars(options).items():
+        if "" in (value if isinstance(value, list) else [value]):
+            raise StudyError(
+                f"{name}: given an empty text, as of a shell variable that is not set; give a value, or leave "
+                "it out."
+            )
 
 
 def _said(error):

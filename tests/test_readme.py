@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data.recipe import SHIPPED
 from experiments.cli import COMMANDS
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
@@ -35,6 +36,11 @@ def test_the_python_of_the_readme_runs(tmp_path):
 
 def test_the_readme_shows_every_step():
     assert {shlex.split(line, comments=True)[1] for line in COMMAND_LINES} == set(COMMANDS)
+
+
+def test_the_readme_names_the_recipes_that_ship():
+    (told,) = re.findall(r"\*\*Recipes\*\* that come with the package: (.*?)\.\s", README, flags=re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)`", told)) == sorted(file.stem for file in SHIPPED.glob("*.toml"))
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
 
     out = Path(options.out)
     study = load(options.study)
-    recipe = recipes.load(study.recipe, generate.overrides(options.set))
+    recipe = recipes.load(study.recipe, recipes.assignments(options.set))
     check(study, recipe, options.workers)
     refuse_others(study, out / "runs", recipe.digest)
     dataset = generate.generate(recipe, out / "data", options.workers)

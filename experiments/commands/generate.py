@@ -7,10 +7,11 @@ cluster; on a batch system `--shard i/N` does one of N parts.  The bits of the s
 """
 
 import argparse
-import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 
 from experiments.errors import StudyError
@@ -19,6 +20,7 @@ EXAMPLE = (
     "maxinv generate demo out/small --workers 2 --set splits.train.samples=20 --set splits.test.samples=10"
 )
 TOLD = 5  # failed samples that are listed one by one
+PARTS_TOLD = 10  # parts that lack something, likewise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
         import data
 
         part = None if options.shard is None else data.Part.of(options.shard)
-        recipe = data.recipe.load(options.recipe, overrides(options.set))
+        recipe = data.recipe.load(options.recipe, data.recipe.assignments(options.set))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", data.FailedSamplesWarning)  # told below, at more length
             dataset = generate(recipe, options.out, options.workers, executor, part, options.retry)
@@ -94,20 +96,6 @@ def _executor(options) -> Iterator[tuple]:
     opened = {"local": nullcontext, "mpi": executors.mpi, "dask": lambda: executors.dask(options.scheduler)}
     with opened[kind]() as executor:
         yield executor, kind != "mpi" or executor is not None
-
-
-def overrides(assignments: list[str]) -> dict:
-    """Turn KEY=VALUE texts into a mapping; values are TOML, and what is not TOML is text."""
-    result = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not (key and equals):
-            raise StudyError(f"--set {assignment}: expected KEY=VALUE, as in splits.train.samples=20.")
-        try:
-            result[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            result[key] = value
-    return result
 
 
 def generate(recipe, out, workers, executor=None, part=None, retry=False):
@@ -144,8 +132,10 @@ def _ending(dataset, part) -> Iterator[str]:
         yield f"{dataset.path}: complete, {describe(dataset)}"
     elif lacking:
         yield f"{dataset.path}: part {part} is complete; there are {describe(dataset)}"
-        others = ", ".join(f"{number}/{part.parts} lacks {count}" for number, count in lacking.items())
-        yield f"of the other parts {others} samples"
+        told = sorted(lacking.items())[:PARTS_TOLD]
+        others = ", ".join(f"{number}/{part.parts} lacks {count}" for number, count in told)
+        more = f", and {len(lacking) - len(told):,} more lack some" if len(lacking) > len(told) else ""
+        yield f"of the other parts {others} samples{more}"
     else:
         yield f"{dataset.path}: part {part} and all others are complete, {describe(dataset)}"
     if dataset.failed:
@@ -155,12 +145,16 @@ def _ending(dataset, part) -> Iterator[str]:
             yield f"  and {dataset.failed - TOLD} more"
 
 
-def _lacking(dataset, parts: int) -> dict[int, int]:
-    """Samples that are not there, by the number of the part that has to make them."""
-    import data
+def _lacking(dataset, parts: int) -> Counter[int]:
+    """Samples that are not there, by the number of the part that has to make them; no part that lacks none."""
     from data.plan import Plan
-    from data.store import Folder
+    from data.store import Folder, shard_count
 
-    recipe, there = dataset.manifest.recipe, Folder(dataset.path).listing()
-    plans = {number: Plan(recipe, there, data.Part(number, parts)) for number in range(1, parts + 1)}
-    return {number: plan.todo for number, plan in plans.items() if plan.todo}
+    recipe, lacking = dataset.manifest.recipe, Counter()
+    counts = [shard_count(recipe, name) for name in recipe.splits]
+    first = dict(
+        zip(recipe.splits, accumulate(counts, initial=0), strict=False)
+    )  # place of a split's first shard
+    for shard in Plan(recipe, Folder(dataset.path).listing()):
+        lacking[(first[shard.split] + shard.number) % parts + 1] += len(shard)
+    return lacking

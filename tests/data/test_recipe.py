@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import json
 import tomllib
 
 import pytest
@@ -115,6 +116,69 @@ def test_a_broken_file_is_told_in_one_sentence(tmp_path, content, sentence):
         recipes.load(file)
 
 
+def test_a_path_that_is_none_is_told_in_one_sentence():
+    with pytest.raises(data.DataError, match=r"recipe 'x+\.\.\.: cannot be read \(File name too long\)"):
+        recipes.load("x" * 5000)
+    with pytest.raises(data.DataError, match=r"recipe: expected the path of a TOML file .*, given 3"):
+        recipes.load(3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [({3: 3}, "override 3: expected a path such as"), (["seed=3"], "overrides: expected a mapping")],
+)
+def test_overrides_that_are_no_mapping_of_paths(overrides, sentence):
+    with pytest.raises(data.DataError, match=sentence):
+        recipes.load("demo", overrides)
+
+
+def test_assignments_are_paths_with_toml_or_text():
+    texts = [
+        "seed=3",
+        "mesh.cell = hexahedron",
+        "store={shard=2}",
+        "problem.note=a=b",
+        "x.y=",
+        "seed=4 # later",
+    ]
+    assert recipes.assignments(texts) == {
+        "seed": 4,
+        "mesh.cell": "hexahedron",
+        "store": {"shard": 2},
+        "problem.note": "a=b",
+        "x.y": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("seed", "override 'seed': expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("a\nb=3", r"override 'a\\nb=3': expected KEY=VALUE"),
+        ("splits..samples=3", "expected KEY=VALUE"),
+        ("seed=5\njunk=3", "holds more than one value"),
+        ("seed=5\n[junk]", "holds more than one value"),
+        ("seed=" + 5000 * "7", "override seed: is not valid TOML: a number of thousands of digits"),
+        ("seed=" + 3000 * "[", "override seed: is not valid TOML: .* tables nested as deep"),
+    ],
+    ids=["no value", "no key", "key of two lines", "gap", "two values", "table", "digits", "depth"],
+)
+def test_a_text_that_assigns_nothing_or_more_is_refused(text, sentence):
+    with pytest.raises(data.DataError, match=sentence) as caught:
+        recipes.assignments([text])
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
+
+
+def test_a_path_of_thousands_of_tables_is_told_in_one_sentence(recipe_file):
+    for path in ("mesh", "problem", "splits.test.problem"):
+        deep = ".".join([path, *"a" * 5000])
+        with pytest.raises(data.DataError) as caught:
+            recipes.load(recipe_file, {deep: 3})
+        assert "\n" not in str(caught.value)
+
+
 def test_a_missing_file_and_a_folder_are_told_in_one_sentence(tmp_path):
     with pytest.raises(data.DataError, match=r"no such recipe; give a TOML file or one of .*demo"):
         recipes.load(tmp_path / "absent.toml")
@@ -150,6 +214,27 @@ def test_a_recipe_with_one_entry_replaced_by_junk_gives_a_recipe_or_a_sentence(m
             table = table[part]
         table[path[-1]] = junk
         _recipe_or_sentence(changed)
+
+    law()
+
+
+def test_any_text_assigned_gives_a_recipe_or_a_line(recipe_file, mapping):
+    paths = st.sampled_from([".".join(path) for path in _paths(mapping)] + ["splits.new", "new"])
+    tables = st.dictionaries(st.text(max_size=5), st.integers(0, 9), max_size=2).map(
+        lambda table: "{" + ", ".join(f"{json.dumps(key)} = {value}" for key, value in table.items()) + "}"
+    )
+    values = st.text(max_size=8) | st.integers().map(str) | tables | st.just("5\n") | st.just("[[")
+
+    @given(st.text(max_size=12) | st.builds("{}={}{}".format, paths, values, st.sampled_from(["", "\nx=3"])))
+    @settings(max_examples=250, deadline=None)
+    def law(text):
+        told = "nothing"
+        try:
+            recipe = recipes.load(recipe_file, recipes.assignments([text]))
+            assert recipes.parse(recipe.model_dump()).digest == recipe.digest
+        except data.DataError as error:
+            told = str(error)
+        assert told.isprintable()  # so it has no second line
 
     law()
 

@@ -72,6 +72,50 @@ def test_a_wrong_key_in_a_recipe(tmp_path, capsys):
 def test_a_wrong_override(tmp_path, capsys):
     assert "expected KEY=VALUE" in refused(capsys, "generate", "demo", tmp_path, "--set", "seed")
     assert "unknown key" in refused(capsys, "generate", "demo", tmp_path, "--set", "splits.train.cells=3")
+    assert "digits" in refused(capsys, "generate", "demo", tmp_path, "--set", "seed=" + 5000 * "7")
+    assert "more than one value" in refused(capsys, "demo", "--out", tmp_path, "--set", "seed=5\njunk=3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["generate", "demo", ""], "out"),
+        (["generate", "", "somewhere"], "recipe"),
+        (["demo", "--out="], "out"),
+        (["validate", ""], "folder"),
+        (["info", ""], "dataset"),
+        (["info", "somewhere", "--plot", ""], "plot"),
+        (["train", "somewhere", ""], "out"),
+        (["compare", "somewhere", "somewhere", ""], "runs"),
+        (["report", ""], "comparison"),
+        (["bench", "data", "--out", ""], "out"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_text_is_no_path(tmp_path, capsys, monkeypatch, arguments, name):
+    """As `maxinv generate demo $OUT` with a variable that is not set: nothing is written to this folder."""
+    monkeypatch.chdir(tmp_path)
+    assert f": {name}: given an empty text" in refused(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_other_parts_lack_is_told_part_by_part_as_far_as_a_line_goes(tmp_path, capsys):
+    """Fifteen files in parts by their places among those of all splits: 12 of train, 3 of test."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'problem = { kind = "cauchy", modes = 3 }\nmesh = { cells = 5, degree = 1 }\nstore.shard = 2\n'
+        "splits.train.samples = 23\nsplits.test = { samples = 5, mesh = { cells = 6, degree = 1 } }\n"
+    )
+    first_ten = ", ".join(
+        f"{part}/300000 lacks {1 if part == 12 else 2}" for part in (1, 3, 4, 5, 7, 8, 9, 11, 12, 13)
+    )
+    for parts, expected in (
+        (4, "1/4 lacks 8, 3/4 lacks 7, 4/4 lacks 5 samples"),
+        (300000, f"{first_ten} samples, and 1 more lack some"),
+    ):
+        arguments = ["generate", recipe, tmp_path / "out", "--shard", f"2/{parts}", "--workers", 1]
+        assert cli.main([str(argument) for argument in arguments]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"of the other parts {expected}"
 
 
 def test_a_missing_recipe(tmp_path, capsys):
@@ -85,10 +129,9 @@ def test_a_missing_data_set(tmp_path, capsys, command, demo):
 
 
 def test_unknowns_that_the_comparison_does_not_know(tmp_path, capsys):
-    few = {f"splits.{name}.samples": 3 for name in ("train", "valid", "test", "test_inverse_crime")}
-    coarse = {"cells": 8, "degree": 1}
-    meshes = {"mesh": coarse, "splits.valid.mesh": coarse, "splits.test.mesh": {"cells": 12, "degree": 1}}
-    data.generate("magnetisation", tmp_path / "data", workers=1, overrides={**few, **meshes})
+    few = {"train": {"samples": 3}, "valid": {"samples": 3}, "test": {"samples": 3}}
+    changes = {"mesh": {"cells": 8, "degree": 1}, "splits": few}
+    data.generate("magnetisation", tmp_path / "data", workers=1, overrides=changes)
     said = refused(capsys, "compare", tmp_path / "data", tmp_path / "runs")
     assert "MagneticCells" in said
     assert "expected balls" in said
