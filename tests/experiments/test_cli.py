@@ -129,7 +129,7 @@ def test_a_missing_data_set(tmp_path, capsys, command, demo):
 
 
 def test_unknowns_that_the_comparison_does_not_know(tmp_path, capsys):
-    few = {"train": {"samples": 3}, "valid": {"samples": 3}, "test": {"samples": 3}}
+    few = {"train": {"samples": 3}, "valid": {"samples": 3}, "test": {"samples": 3, "inverse_crime": True}}
     changes = {"mesh": {"cells": 8, "degree": 1}, "splits": few}
     data.generate("magnetisation", tmp_path / "data", workers=1, overrides=changes)
     said = refused(capsys, "compare", tmp_path / "data", tmp_path / "runs")
