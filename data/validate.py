@@ -152,9 +152,9 @@ class _Validation:
 
     def _is_older(self) -> bool:
         """Whether the manifest says that the folder is of an earlier version."""
+        file = self.folder.path / schema.MANIFEST
         try:
-            content = json.loads((self.folder.path / schema.MANIFEST).read_bytes())
-            return content["version"] in range(1, schema.VERSION)
+            return file.is_file() and json.loads(file.read_bytes())["version"] in range(1, schema.VERSION)
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return False
 
