@@ -16,7 +16,7 @@ FEW = 12
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("dataset", metavar="DATA", help="folder of the data set")
-    parser.add_argument("--plot", metavar="FILE", help="draw a few samples there, as a PNG file")
+    parser.add_argument("--plot", metavar="FILE", help="draw a few samples there: .png, .pdf or .svg")
     parser.add_argument("--samples", type=int, default=4, help="how many to draw (default: %(default)s)")
 
 
@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> None:
 
     if options.samples < 1:
         raise StudyError(f"--samples {options.samples}: expected at least 1.")
+    if options.plot:
+        _drawable(options.plot)
     with warnings.catch_warnings():  # the table of splits says it
         warnings.simplefilter("ignore", data.InverseCrimeWarning)
         dataset = data.open(options.dataset, partial=True)
@@ -56,16 +58,29 @@ def draw(dataset, file, count) -> None:
     from pathlib import Path
 
     from experiments.plots.samples import samples
-    from experiments.plots.style import png
+    from experiments.plots.style import picture
 
+    suffix = _drawable(file)
     views = chosen(dataset, count)
     if not views:
         raise StudyError(
             f"{dataset.path}: holds no sample yet, so there is nothing to draw; continue its generation."
         )
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_bytes(png(samples(views)))
+    Path(file).write_bytes(picture(samples(views), suffix))
     print(f"picture: {file}")
+
+
+def _drawable(file) -> str:
+    """The suffix of a picture's file; StudyError for one that no picture is written as."""
+    from pathlib import Path
+
+    from experiments.plots.style import UNDATED
+
+    suffix = Path(file).suffix.lower()
+    if suffix not in UNDATED:
+        raise StudyError(f"--plot {file}: expected a name that ends in {', '.join(UNDATED)}.")
+    return suffix
 
 
 def chosen(dataset, count) -> list:

@@ -2,9 +2,12 @@
 
 import io
 
+import matplotlib
 from matplotlib.figure import Figure
 
 RESOLUTION = 140
+UNDATED = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+"""Suffixes of the files that a picture can be, each with what keeps dates and versions out of it."""
 
 
 def figure(columns: int = 1, rows: int = 1, size: tuple[float, float] = (5.0, 3.4), **grid):
@@ -18,6 +21,12 @@ def figure(columns: int = 1, rows: int = 1, size: tuple[float, float] = (5.0, 3.
 
 def png(made: Figure) -> bytes:
     """The figure as the bytes of a PNG file (the same bytes for the same figure: no date or version inside)."""
+    return picture(made, ".png")
+
+
+def picture(made: Figure, suffix: str) -> bytes:
+    """The figure as the bytes of a file of that suffix, one of `UNDATED`; the same for the same figure."""
     buffer = io.BytesIO()
-    made.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
+    with matplotlib.rc_context({"svg.hashsalt": "maxinv"}):  # else the names inside are drawn at random
+        made.savefig(buffer, format=suffix[1:], dpi=RESOLUTION, metadata=UNDATED[suffix])
     return buffer.getvalue()

@@ -110,6 +110,20 @@ def test_the_picture_of_every_problem_has_a_row_a_sample(whole, tmp_path, capsys
     assert rows == set(range(5))
 
 
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [("p.pdf", b"%PDF"), ("p.SVG", b"<?xml"), ("p.png", b"\x89PNG")],
+    ids=["pdf", "svg", "png"],
+)
+def test_a_picture_is_what_its_name_says_and_always_the_same(balls, tmp_path, capsys, name, begin):
+    file = tmp_path / name
+    said(capsys, balls.path, "--plot", file, "--samples", 1)
+    first = file.read_bytes()
+    assert first.startswith(begin)
+    said(capsys, balls.path, "--plot", file, "--samples", 1)
+    assert file.read_bytes() == first
+
+
 def test_the_cut_goes_through_the_ball_and_the_data_are_those_stored(balls):
     view = balls.split("train").take([1])
     made = samples([view])
@@ -177,6 +191,8 @@ def test_mistakes_are_told_in_a_sentence(balls, tmp_path, capsys):
         ([tmp_path / "absent"], "no such data set"),
         ([tmp_path], "is not a data set"),
         ([balls.path, "--plot", tmp_path / "x.png", "--samples", 0], "--samples 0: expected at least 1"),
+        ([balls.path, "--plot", tmp_path / "x.jpg"], "x.jpg: expected a name that ends in .png, .pdf, .svg"),
+        ([balls.path, "--plot", tmp_path / "x"], "x: expected a name that ends in .png, .pdf, .svg"),
     ):
         assert cli.main(["info", *map(str, arguments)]) == 2
         caught = capsys.readouterr().err
