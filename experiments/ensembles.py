@@ -1,13 +1,15 @@
 """Runs of a study that train together: one batched program, one checkpoint, and a run folder for each.
 
 A group has a hidden folder beside its run folders while it trains: `members.json` (what trains together there) and
-`checkpoint.pt` (see `surrogates.training.fit_ensemble`).  It is removed when all have their files.
+`checkpoint.pt` (see `surrogates.training.fit_ensemble`).  It is removed when all have their files: by `train`, or
+by `tidy` where a kill came first or the study has other groups by now.
 """
 
 import hashlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import data
@@ -53,6 +55,33 @@ def train(dataset: str | Path, out: str | Path, group: Mapping[str, RunSpec]) ->
                 return found
             shutil.rmtree(home)
     return found
+
+
+def tidy(out: Path) -> None:
+    """Remove the folders of groups in `out` that no training will go on from, whatever study they are of.
+
+    These are the folders whose runs are all complete, and those without a list of runs.  What another process
+    holds is left to it.
+    """
+    for home in sorted(out.glob(".together-*")):
+        names = _listed(home)
+        if names is None:  # it may be about to be written, by whoever holds its runs: any of those here
+            folders = [file.parent for file in out.glob("*/.lock")]
+        elif all(runs.finished(out / name) for name in names):
+            folders = [out / name for name in names]
+        else:
+            continue
+        with suppress(StudyError), runs.locked(folders):
+            if _listed(home) == names:
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _listed(home: Path) -> list[str] | None:
+    """The runs that train together in a group's folder; `None` if it holds no list of them, or a damaged one."""
+    try:
+        return list(read_json(home / "members.json", "list of runs that train together", "")["runs"].keys())
+    except (StudyError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _alone(dataset: Path, out: Path, run: tuple[str, RunSpec]) -> dict[str, float | str]:

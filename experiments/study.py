@@ -1,6 +1,5 @@
 """Studies: a TOML file that names a data recipe and the variants of a network to train on it."""
 
-import shutil
 from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import dataclass
@@ -122,11 +121,10 @@ def train_all(study: Study, dataset: Path, out: Path, workers: int | None = None
         done += complete
         if complete < len(group):
             todo.append(group)
-        else:  # a kill may have come before this was removed
-            shutil.rmtree(ensembles.folder(out, list(group)), ignore_errors=True)
     with Progress("training", total, "networks") as progress:
         progress.start(done)
         if not todo:
+            ensembles.tidy(out)
             return
         workers = min(executors.usable_cores() if workers is None else workers, len(todo))
         try:
@@ -146,6 +144,7 @@ def train_all(study: Study, dataset: Path, out: Path, workers: int | None = None
                 f"{out}: a worker process died while training, often for want of memory; run the same "
                 "command again to continue, perhaps with fewer workers."
             ) from None
+    ensembles.tidy(out)
     if failures:
         raise StudyError(
             f"{out}: {done} of {total} networks are trained, but not {', '.join(failures)} "

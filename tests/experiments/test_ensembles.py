@@ -281,6 +281,42 @@ def test_a_study_trains_each_group_once_and_clears_what_a_kill_left(
     assert {name: stamps(tmp_path / name) for name in study.runs()} == before
 
 
+def test_a_study_removes_what_its_other_groups_left_and_nothing_that_is_needed(
+    dataset, tmp_path, killed_while_writing, monkeypatch, request
+):
+    """Interrupted, then continued with more seeds in smaller groups; beside it another study, and a process."""
+    variants = {"fixed": RESNET, "learned": changed(RESNET, time="simplex")}
+    (group,) = Study("demo", 2, variants, 4).groups()
+    killed_while_writing(2)
+    with pytest.raises(KeyboardInterrupt):
+        ensembles.train(dataset, tmp_path, group)
+    killed_while_writing(0)
+    with pytest.raises(KeyboardInterrupt):
+        ensembles.train(dataset, tmp_path, three())
+    monkeypatch.undo()
+    request.getfixturevalue("in_this_process")
+    left, needed = (ensembles.folder(tmp_path, list(names)) for names in (group, three()))
+    bare = tmp_path / ".together-0123456789abcdef"
+    bare.mkdir()
+    (bare / "checkpoint.pt").touch()
+    more = Study("demo", 3, variants, 2)
+    with FileLock(tmp_path / "a" / ".lock"):  # whose list may be about to be written
+        ensembles.tidy(tmp_path)
+        assert left.exists()
+        train_all(more, dataset, tmp_path, workers=1)
+        assert bare.exists()
+    assert needed.exists()
+    assert not left.exists()
+    with FileLock(tmp_path / "fixed-seed0" / ".lock"):
+        left.mkdir()
+        (left / "members.json").write_text(json.dumps({"runs": dict.fromkeys(group)}))
+        train_all(more, dataset, tmp_path, workers=1)
+        assert left.exists()
+    train_all(more, dataset, tmp_path, workers=1)
+    assert sorted(tmp_path.glob(".together-*")) == [needed]
+    assert list(ensembles.train(dataset, tmp_path, three())) == list(three())
+
+
 def test_a_run_that_another_process_trains_is_not_trained_here(dataset, tmp_path):
     (tmp_path / "b").mkdir()
     with (
