@@ -187,11 +187,12 @@ class Index:
         numbers = self.numbers(rows)
         local = rows - self.bounds[numbers]
         order = np.argsort(numbers, kind="stable")
-        local, numbers = local[order], numbers[order]
+        local, numbers, places = local[order], numbers[order], order.tolist()
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))
         ends = [*starts[1:].tolist(), len(order)]
         first = self.file(int(numbers[0]))
         out = np.empty((len(rows), *first.shape(name)[1:]), first.dtype(name))
+        whole = memoryview(out.reshape(-1).view(np.uint8))
         for number, begin, end in zip(numbers[starts].tolist(), starts.tolist(), ends, strict=True):
             file, inside = self.file(number), local[begin:end]
             if self.entries[number].failed:
@@ -201,7 +202,7 @@ class Index:
                     f"{self._files.folder.path}: {name} of these samples have different lengths, for the "
                     "problems of their splits differ; ask one split."
                 )
-            file.rows(name, inside, out, order[begin:end])
+            file.fill(name, inside.tolist(), whole, places[begin:end])
         return out
 
     @functools.cached_property

@@ -12,7 +12,9 @@ with the arrays of :data:`ARRAYS`, one row a sample, those of :data:`EXTRAS` tha
 for, and the root attributes of :data:`ATTRIBUTES`. Every array carries the attributes ``unit`` (``""`` if it
 has none) and ``description``. Complex numbers are HDF5 compounds of ``r`` and ``i``, as h5py writes them.
 Parameters and observations are real or complex, as the problem's are, the same in all shards of a problem. Of
-a sample that failed, ``status`` is 1, ``failure`` says why, and what could not be computed is NaN.
+a sample that failed, ``status`` is 1, ``failure`` says why, and what could not be computed is NaN. In a shard
+without a solved sample, lengths that only a solution tells (q, k, c, s, g) are 0. To try failed samples again
+replaces their whole shard; its solved samples come out the same on the same kind of processor.
 
 Nothing is compressed or chunked. Observations without noise are numbers whose last digits look random: shuffled
 and compressed (lzf, gzip) they keep 89 to 95 % of their size and are read in order ten to thirty times slower, at

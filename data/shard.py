@@ -18,8 +18,10 @@ that fork and threads may share an opened shard, and one may close it while anot
 import hashlib
 import io
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +88,24 @@ def row_checksums(values: np.ndarray) -> np.ndarray:
     return np.array([xxhash.xxh3_64_intdigest(row.data) for row in rows], dtype="<u8")
 
 
+def is_begun(path: Path) -> bool:
+    """Whether a file begins as a shard of this version does, sound or not."""
+    try:
+        opened = _Opened(path)  # it is closed with its last reference
+        return os.pread(opened.descriptor, len(_MAGIC), 0) == _MAGIC
+    except (Damage, OSError):
+        return False
+
+
 class _Opened:
     """A file of the system, closed with the last reference to it: by no thread under another's hands."""
 
     def __init__(self, path: Path):
         self.descriptor = -1
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe has no other end
+        kind = os.fstat(self.descriptor).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # reading tells of a folder
+            raise Damage("it is a pipe or a device, not a file")
 
     def __del__(self, close=os.close):  # the module may have gone before it
         if self.descriptor >= 0:
@@ -107,7 +121,7 @@ class ShardFile:
     def __init__(self, path: Path):
         self.path = path
         self._opened: _Opened | None = None
-        self._sums: dict[str, np.ndarray] = {}
+        self._sums: dict[str, tuple[Callable[[int], int], int, int]] = {}
         try:
             opened = self._file()
             self.table, self.size = _table(opened.descriptor)
@@ -160,18 +174,22 @@ class ShardFile:
     def rows(self, name: str, rows: np.ndarray, out: np.ndarray, places: np.ndarray) -> None:
         """Read some rows of an array of two or more axes into ``out[places]``, each checked by itself; ``out`` is
         contiguous."""
-        entry = self._entry(name)
+        self.fill(name, rows.tolist(), memoryview(out.reshape(-1).view(np.uint8)), places.tolist())
+
+    def fill(self, name: str, rows: list[int], out: memoryview, places: list[int]) -> None:
+        """The same, with the bytes of ``out`` for ``out``: few rows of many files are read so."""
         if name not in self._sums:
-            self._sums[name] = self.array(f"{schema.CHECKSUMS}/{name}")
-        sums, stride, offset = self._sums[name], out[:1].nbytes, entry["offset"]
-        whole = memoryview(out.reshape(-1).view(np.uint8))
+            entry = self._entry(name)
+            stride = np.dtype(entry["dtype"]).itemsize * math.prod(entry["shape"][1:])
+            self._sums[name] = self.array(f"{schema.CHECKSUMS}/{name}").item, entry["offset"], stride
+        expected, offset, stride = self._sums[name]
         try:
             opened = self._file()
-            for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-                target = whole[place * stride : (place + 1) * stride]
+            for row, place in zip(rows, places, strict=True):
+                target = out[place * stride : (place + 1) * stride]
                 if os.preadv(opened.descriptor, [target], offset + row * stride) != stride:
                     raise Damage("the file ends too early")
-                if xxhash.xxh3_64_intdigest(target) != sums.item(row):
+                if xxhash.xxh3_64_intdigest(target) != expected(row):
                     raise Damage(f"the numbers of row {row} are not those that were written")
         except (Damage, OSError) as error:
             raise self._told(error, f":/{name}") from None

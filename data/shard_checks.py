@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ MOST_RECIPROCITY = 1e-6
 ROUNDING = 1e-12
 """Relative difference of parameters up to which another processor's rounding explains it."""
 
+_POINTS = {"slices": "k", "fields": "g"}
+"""Extras whose key of ``[store]`` is a length, and its letter."""
+
 
 @dataclass(frozen=True)
 class Law:
@@ -60,6 +64,7 @@ class Look:
     findings: list[Finding] = field(default_factory=list)
     status: np.ndarray | None = None  #: (n,), if every byte is the one that was written
     reason: str = ""  #: of its first failed sample
+    paths: Counter[str] = field(default_factory=Counter)  #: how forward maps had its solved samples
     rounding: float = 0.0  #: largest relative difference of parameters from their draw, if only by rounding
 
 
@@ -174,8 +179,8 @@ class _Checks:
         for name in wanted:
             values = self.file.array(name)
             own = dict(lengths)
-            if self.law is not None and name in ("slices", "fields"):
-                own["k"] = getattr(store, name)
+            if name in _POINTS and self.law is not None and self._any_solved():
+                own[_POINTS[name]] = getattr(store, name)
             if wrong := schema.check(about[name], values, own):
                 expected, _, found = wrong.removeprefix("expected ").partition(", found ")
                 yield self._finding(name, expected, found)
@@ -193,6 +198,11 @@ class _Checks:
             if not about[name].by_row or name == "parameters":
                 self.columns[name] = values
             self.kinds[name] = values.dtype
+
+    def _any_solved(self) -> bool:
+        """Whether the arrays have the lengths that only a solution tells."""
+        status = self.columns.get("status")
+        return status is None or bool((status == schema.SOLVED).any())
 
     def _hdf5(self):
         about = {array.name: array for array in (*schema.ARRAYS, *schema.EXTRAS.values())}
@@ -259,6 +269,8 @@ class _Checks:
             worst = f"{values[wrong][0]:.3g}" if wrong.any() else ""
             yield from self._where(name, wrong, f"{said}, and not negative", worst)
         yield from self._where("method", solved & (get["method"] == b""), "the name of a method", "none")
+        methods = (method.decode(errors="replace") for method in get["method"][solved])
+        self.seen.paths.update(method.partition(",")[0] for method in methods)  # solvers agree to rounding
 
     def _mesh(self):
         law, table = self.law, json.loads(self.file.attributes["discretisation"])
@@ -274,7 +286,7 @@ class _Checks:
         if not _alike(table, first):
             mend = f"{AGAIN}, or that one if it is wrong"
             yield self._finding("discretisation", f"that of {where}, of the same mesh", "another", mend)
-        if (self.columns["status"] == schema.SOLVED).any():
+        if self._any_solved():
             for name in ("parameters", "observations"):
                 kind = self.kinds[name]
                 first, where = law.seen.setdefault((law.key[1], name), (kind, self.name))

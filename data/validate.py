@@ -8,9 +8,11 @@ reciprocity). Splits that share parameters share the seeds that these are drawn 
 by solving again alone.
 """
 
+import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from data import schema
 from data.deep_checks import chosen, solve_again
 from data.errors import DataError
 from data.findings import Finding, refused, shown
+from data.shard import is_begun
 from data.shard_checks import Law, look
 from data.store import Folder, Shard, parse_name, shard_count, shard_of
 
@@ -57,8 +60,8 @@ def validate(
     shapes, dtypes; checksums of rows; solved samples finite, failed ones NaN with a reason; residual, estimated
     error, reciprocity and seconds in their ranges; seeds by the law of :mod:`data.seeds`; parameters drawn again
     from them bit for bit (to rounding, with a note, where another kind of processor drew them) and in the prior's
-    support; one discretisation a mesh. The folder: the manifest, missing shards, files that do not belong, an
-    undeclared inverse crime.
+    support; one discretisation a mesh, and one path to its samples (another is a note). The folder: the manifest,
+    missing shards, files that do not belong, an undeclared inverse crime.
 
     deep: so many samples, chosen at random by ``seed`` from all splits in turn, solved and failed, are computed
     again from their seeds in another process, without the prepared fast path. Solved ones must agree to 10 times
@@ -91,11 +94,15 @@ class _Validation:
         self.state, self.began = Checked("read", 0, 0), time.perf_counter()
         self.statuses: dict[Shard, np.ndarray] = {}  # of sound shards
         self.failures: dict[str, tuple[str, str]] = {}  # split -> first file with some, its first reason
+        self.paths: dict[tuple[str, str], Counter[str]] = {}  # mesh -> path to its samples -> how many
+        self.first: dict[tuple[str, str, str], str] = {}  # the same -> first file
         self.roundings: dict[str, tuple[str, float]] = {}  # split -> first file, largest difference
 
     def run(self, deep: int, seed: int) -> list[Finding]:
         manifest = self._manifest()
         shards = self._listing(manifest)
+        if manifest is None and self._is_older():  # the manifest's finding says it of all of them
+            shards = [file for file in shards if is_begun(self.folder.shards / file)]
         self._show(total=len(shards) + 1, done=1)
         laws = {} if manifest is None else self._laws(manifest)
         with threadpoolctl.threadpool_limits(1):  # as in the workers: the bits of a draw may depend on it
@@ -142,6 +149,14 @@ class _Validation:
                 "warning",
             )
         return manifest
+
+    def _is_older(self) -> bool:
+        """Whether the manifest says that the folder is of an earlier version."""
+        try:
+            content = json.loads((self.folder.path / schema.MANIFEST).read_bytes())
+            return content["version"] in range(1, schema.VERSION)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return False
 
     def _listing(self, manifest: schema.Manifest | None) -> list[str]:
         """The shards to look at, by name; what is missing or does not belong is told."""
@@ -255,6 +270,10 @@ class _Validation:
             gone = int(np.sum(seen.status == schema.FAILED))
             if gone:
                 self.failures.setdefault(split, (f"{schema.SHARDS}/{name}", seen.reason))
+            if split in laws:
+                self.paths.setdefault(laws[split].key, Counter()).update(seen.paths)
+                for path in seen.paths:
+                    self.first.setdefault((*laws[split].key, path), f"{schema.SHARDS}/{name}")
             if seen.rounding:
                 file_, most = self.roundings.get(split, (f"{schema.SHARDS}/{name}", 0.0))
                 self.roundings[split] = file_, max(most, seen.rounding)
@@ -276,6 +295,8 @@ class _Validation:
         for split, (file, reason) in self.failures.items():
             found = f"failures in split {split}, the first: {reason.rstrip('.')}"
             self._add(file, "failure", "solved samples", found, "generate with retry to try again", "note")
+        for mesh, paths in self.paths.items():
+            self._one_path(mesh, paths)
         for split, (file, most) in self.roundings.items():
             self._add(
                 file,
@@ -283,6 +304,21 @@ class _Validation:
                 "the bits of this machine's draw",
                 f"differences of up to {most:.1e} of their size in split {split}",
                 "another kind of processor has drawn them: nothing to mend",
+                "note",
+            )
+
+    def _one_path(self, mesh: tuple[str, str], paths: Counter[str]) -> None:
+        """A note for each path by which the fewer samples of a mesh were had."""
+        (most, usual), *others = paths.most_common() or [("", 0)]
+        for path, count in others:
+            self._add(
+                self.first[*mesh, path],
+                "method",
+                f"samples by {most}, as {usual} of {paths.total()} of this mesh",
+                f"{count} by {path}, the first here",
+                "single samples may have left the region that was prepared, and all is well; where all of a shard "
+                "differ, the mesh could not be prepared: their last digits are others (some 1e-9 of the data), "
+                "and deleting these shards and generating again makes them alike",
                 "note",
             )
 
