@@ -5,8 +5,8 @@ is "wanted minus done", so a run that was stopped, however roughly, is continued
 Sample i depends on the recipe and i alone, so the workers' kind, number and order change no bit. Whether the
 fast path of a mesh is prepared depends on how many samples the recipe asks of that mesh, done or not: what
 is prepared lies beside the shards for all workers and later runs, and comes out the same if it is deleted. Where
-it cannot be prepared, for want of room say, the samples are refactorised and the user is told: that changes their
-bits, by some 1e-9 of their size.
+it cannot be prepared, for want of room say, the run stops; only if it is asked to are the samples refactorised
+then, which changes their last digits.
 
 The plan is never written out: memory here is that of a few shards, and of one number for each shard that is done.
 """
@@ -31,9 +31,10 @@ from data.plan import Plan
 from data.progress import Progress, Watcher
 from data.recipe import Recipe, canonical
 from data.samples import Mesh, Task, prepare, solve
-from data.store import Folder, Shard
+from data.store import Folder, Shard, shard_of
 
 _LOOK_AHEAD = 2  # shards a worker that are submitted and not yet written: bounds the memory
+_MOST_WORKERS = 100_000
 _HEARTBEAT = 10.0  # seconds between signs of life while nothing else happens
 
 
@@ -51,6 +52,7 @@ def generate(
     executor: Executor | None = None,
     part: Part | None = None,
     retry: bool = False,
+    refactorise: bool = False,
 ) -> reader.Dataset:
     """Generate the data set of a recipe into the folder ``out``, or what is still missing of it.
 
@@ -65,6 +67,8 @@ def generate(
     part: this process does one part of the shards alone, others may do the others at the same time; the data set
         that is returned holds what is there.
     retry: try the samples again that have failed before.
+    refactorise: where a mesh of many samples cannot be prepared (no room, a folder that refuses), refactorise for
+        each sample instead of stopping: slower, and the data differ by some 1e-9 from what they would have been.
 
     Cost: a mesh of enough samples (32 or more) is prepared once, at the cost of some samples, and its blocks are
     kept in ``out/blocks`` until the data set is complete, shared by the workers: 8 N² bytes a frequency with N
@@ -76,11 +80,10 @@ def generate(
     failed sample.
 
     Warns with :class:`FailedSamplesWarning` of samples that failed, and with :class:`maxwell.SlowPathWarning`
-    of a mesh that could not be prepared (no room, a folder that refuses): its samples are refactorised, as
-    ``method`` of each tells, and differ by some 1e-9 from the others.
+    of a mesh whose samples are refactorised for want of a preparation, as ``method`` of each tells.
 
-    Raises :class:`DataError` for a faulty recipe, a folder that holds another data set or is being
-    written by another process, a mesh that cannot be built, a worker that died, a disk that refuses.
+    Raises :class:`DataError` for a faulty recipe, a folder that holds another data set or is being written by
+    another process, a mesh that cannot be built or prepared, a worker that died, a disk that refuses.
     """
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe, overrides)
@@ -90,16 +93,20 @@ def generate(
         )
     else:
         recipe = recipes.parse(recipe.model_dump())  # one made by hand may lack its defaults
-    if workers is not None and workers < 1:
-        raise DataError(f"workers: expected at least 1, given {workers}.")
+    if workers is not None and not (type(workers) is int and 1 <= workers <= _MOST_WORKERS):
+        raise DataError(f"workers: expected a whole number from 1 to {_MOST_WORKERS:,}, given {workers!r}.")
+    if part is not None and not isinstance(part, Part):
+        raise DataError(f"part: expected a Part such as data.Part(1, 4), given {part!r}.")
     folder = Folder(out)
     try:
         if not _finished(folder, recipe, retry):
             with folder.writing(part):
                 with locks.alone(folder.path) if part else nullcontext():
-                    manifest = _start(folder, recipe)
+                    manifest = _start(folder, recipe, part)
                 plan = Plan(manifest.recipe, folder.listing(), part, retry)
-                _fill(folder, manifest, plan, executor, workers, progress or (lambda event: None))
+                _fill(
+                    folder, manifest, plan, executor, workers, progress or (lambda event: None), refactorise
+                )
     except OSError as error:
         raise DataError(
             f"{folder.path}: cannot be written ({error.strerror or error}); make room or give another "
@@ -131,9 +138,10 @@ def _finished(folder: Folder, recipe: Recipe, retry: bool) -> bool:
     return not any(True for _ in Plan(manifest.recipe, folder.listing(), retry=retry))
 
 
-def _start(folder: Folder, recipe: Recipe) -> schema.Manifest:
+def _start(folder: Folder, recipe: Recipe, part: Part | None) -> schema.Manifest:
     """The folder's manifest, written now if the folder or a label of the recipe is new."""
-    if folder.begun():  # without a shard there is nothing that another recipe could spoil
+    beside = part is not None and folder.has_manifest() and locks.others(folder.path, part)
+    if beside or folder.begun():  # else there is nothing that another recipe could spoil
         manifest = _agreed(folder, recipe)
         if manifest != folder.read_manifest():
             folder.write_manifest(manifest)
@@ -147,10 +155,22 @@ def _start(folder: Folder, recipe: Recipe) -> schema.Manifest:
         splits={name: numbers[canonical(recipe.problem_of(name))] for name in recipe.splits},
         provenance=provenance.collect(),
     )
-    if folder.has_manifest() and folder.read_manifest().digest == recipe.digest:
-        return folder.read_manifest()  # of another part that has not finished a shard yet
+    _own(folder, manifest)
     folder.write_manifest(manifest)
     return manifest
+
+
+def _own(folder: Folder, manifest: schema.Manifest) -> None:
+    """Raise :class:`DataError` if a folder whose manifest was lost holds shards that are not of this one."""
+    for (split, number), failed in folder.listing().items():
+        try:
+            if split in manifest.splits:
+                folder.opened(manifest, shard_of(manifest.recipe, split, number), failed)
+        except DataError as error:
+            raise DataError(
+                f"{folder.path}: holds shards and no {schema.MANIFEST}, and they are not of this recipe "
+                f"({str(error).partition(';')[0]}); give another folder, or the recipe that they were made from."
+            ) from None
 
 
 def _described(spec: dict[str, Any]) -> schema.Problem:
@@ -219,6 +239,7 @@ def _fill(
     executor: Executor | None,
     workers: int | None,
     watch: Watcher,
+    refactorise: bool,
 ) -> None:
     """Compute and write the shards of a plan."""
     shards = sum(1 for _ in islice(plan, workers or executors.usable_cores()))
@@ -229,12 +250,14 @@ def _fill(
     with executors.local(shards) if executor is None else nullcontext(executor) as running:
         at_once = shards if executor is None else workers or executors.width(executor)
         try:
-            meshes = _prepare(running, folder, plan, lambda: watch(state))
+            meshes = _prepare(running, folder, plan, lambda: watch(state), refactorise)
             tasks = ((shard, mesh) for mesh, splits in meshes.items() for shard in plan.of(splits))
             began = time.perf_counter()
             state = replace(state, stage="solve")
             watch(state)
-            for shard, computed in _results(running, manifest.recipe, tasks, _LOOK_AHEAD * at_once):
+            for shard, computed in _results(
+                running, manifest.recipe, tasks, _LOOK_AHEAD * at_once, refactorise
+            ):
                 if computed is not None:
                     about = origin | {"kernels": computed.kernels}
                     failed = folder.write_shard(
@@ -251,7 +274,7 @@ def _fill(
 
 
 def _prepare(
-    executor: Executor, folder: Folder, plan: Plan, alive: Callable[[], None]
+    executor: Executor, folder: Folder, plan: Plan, alive: Callable[[], None], refactorise: bool
 ) -> dict[Mesh, list[str]]:
     """Build each mesh's forward map once in one worker: kernels are compiled and blocks computed for all.
 
@@ -270,17 +293,33 @@ def _prepare(
             alive()
         dofs[mesh], note = building.result()
         used[mesh] = replace(mesh, samples=0) if note else mesh
-        _tell(note)
+        _tell(note, refactorise)
     return {used[mesh]: meshes[mesh] for mesh in sorted(meshes, key=lambda mesh: (-dofs[mesh], mesh))}
 
 
-def _tell(note: str) -> None:
+def _tell(note: str, refactorise: bool) -> None:
+    """Say that the samples of a mesh are refactorised, or stop because nobody asked for that."""
+    if note and not refactorise:
+        raise DataError(
+            f"{note}: mend that, then run the same command again, or let its samples be refactorised "
+            "(refactorise=True, --refactorise), which is slower and changes their last digits; finished shards "
+            "are kept."
+        )
     if note:
-        warnings.warn(note, maxwell.SlowPathWarning, stacklevel=5)  # whoever called `generate`
+        warnings.warn(
+            f"{note}. Its samples are refactorised instead: slower, and the bits depend on it (below 1e-8 of the "
+            "data, mostly 1e-9); `method` of each sample tells.",
+            maxwell.SlowPathWarning,
+            stacklevel=5,  # whoever called `generate`
+        )
 
 
 def _results(
-    executor: Executor, recipe: Recipe, plan: Iterator[tuple[Shard, Mesh]], look_ahead: int
+    executor: Executor,
+    recipe: Recipe,
+    plan: Iterator[tuple[Shard, Mesh]],
+    look_ahead: int,
+    refactorise: bool,
 ) -> Iterator[tuple[Shard | None, Any]]:
     """Each shard with what came of it, as they finish; and nothing when nothing does, now and then.
 
@@ -300,7 +339,7 @@ def _results(
             computed = future.result()
             if computed.note not in told:  # several workers may have met the same
                 told.add(computed.note)
-                _tell(computed.note)
+                _tell(computed.note, refactorise)
             yield under_way.pop(future), computed
 
 

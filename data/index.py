@@ -34,6 +34,19 @@ class Entry:
         return len(self.shard) - self.failed
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A sample that could not be solved."""
+
+    split: str
+    index: int
+    seed: int  #: from which its parameters were drawn
+    reason: str
+
+    def __str__(self) -> str:
+        return f"sample {self.index} of split {self.split}, seed {self.seed}: {self.reason}"
+
+
 class _Files:
     """The opened shards of a folder, which all views of a data set share."""
 
@@ -137,9 +150,17 @@ class Index:
             if len(entry):
                 yield self.file(number).array(name)[self.positions(number)]
 
-    def with_failures(self) -> Iterator[tuple[Entry, ShardFile]]:
-        """The shards that hold failed samples."""
-        return ((entry, self.file(number)) for number, entry in enumerate(self.entries) if entry.failed)
+    def failures(self) -> Iterator[Failure]:
+        """The samples that could not be solved."""
+        for number, entry in enumerate(self.entries):
+            if entry.failed:
+                file = self.file(number)
+                status, reasons, seeds = (
+                    file.array(name) for name in ("status", "failure", "parameter_seed")
+                )
+                for row in np.flatnonzero(status == schema.FAILED).tolist():
+                    reason = reasons[row].decode(errors="replace")
+                    yield Failure(entry.shard.split, entry.shard.start + row, int(seeds[row]), reason)
 
     def column(self, name: str) -> np.ndarray:
         """An array of one number a sample, over all of them; kept."""

@@ -44,10 +44,6 @@ class Part:
     def __str__(self) -> str:
         return f"{self.number}/{self.parts}"
 
-    def holds(self, place: int) -> bool:
-        """Whether a shard is this part's, by its place among all shards of the data set."""
-        return place % self.parts == self.number - 1
-
 
 @contextmanager
 def writing(folder: Path, part: Part | None) -> Iterator[None]:
@@ -62,7 +58,7 @@ def writing(folder: Path, part: Part | None) -> Iterator[None]:
             for file in _parts(folder):
                 file.unlink(missing_ok=True)
         else:
-            if not _lock(held, folder / f".lock-{part.number}-of-{part.parts}"):
+            if not _lock(held, folder / _name(part)):
                 raise DataError(
                     f"{folder}: another process is generating part {part} of this folder; wait for it, stop it, or "
                     "give another part."
@@ -82,6 +78,16 @@ def alone(folder: Path) -> Iterator[None]:
     with (folder / ".lock-start").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def others(folder: Path, part: Part) -> bool:
+    """Whether another part of the folder is being generated, by whoever holds this one."""
+    mine = folder / _name(part)
+    return any(file != mine and not _free(file) for file in _parts(folder))
+
+
+def _name(part: Part) -> str:
+    return f".lock-{part.number}-of-{part.parts}"
 
 
 def _parts(folder: Path) -> dict[Path, tuple[int, int]]:

@@ -60,8 +60,10 @@ def add(
 
 def check(level: float, draw: int, kind: str) -> None:
     """Raise :class:`DataError` for a level, a draw or a kind of noise that makes no sense."""
-    if not (isinstance(level, int | float | np.number) and np.isfinite(level) and level >= 0):
-        raise DataError(f"noise: expected a relative level such as 0.01, at least 0, given {level}.")
+    if not (isinstance(level, int | float | np.number) and 0 <= level < np.inf):
+        raise DataError(
+            f"noise: expected a finite relative level such as 0.01, at least 0, given {level!r:.99}."
+        )
     if isinstance(draw, bool) or not isinstance(draw, int | np.integer) or draw < 0:
         raise DataError(f"draw: expected the number of a realisation, 0 or greater, given {draw!r}.")
     if not isinstance(kind, str) or kind not in KINDS:

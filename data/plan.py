@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.locks import Part
 from data.recipe import Recipe
-from data.store import Shard, shard_count, shards_of
+from data.store import Shard, shard_count, shard_of
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,48 @@ class Plan:
     @property
     def splits(self) -> list[str]:
         """The splits of which something is to be computed."""
-        return [name for name in self.recipe.splits if any(True for _ in self.of([name]))]
+        return [name for name, samples in self._todo().items() if samples]
 
     @property
     def todo(self) -> int:
         """Samples to compute."""
-        return sum(map(len, self))
+        return sum(self._todo().values())
 
     @property
     def total(self) -> int:
         """Samples of this generation's share, done or not."""
-        return sum(map(len, self._share(list(self.recipe.splits))))
+        return sum(self._wanted().values())
 
     def _share(self, splits: Sequence[str]) -> Iterator[Shard]:
-        place = 0  # of a split's first shard among all of the data set
-        for name in self.recipe.splits:
-            if name in splits:
-                for shard in shards_of(self.recipe, name):
-                    if self.part is None or self.part.holds(place + shard.number):
-                        yield shard
-            place += shard_count(self.recipe, name)
+        for name in splits:
+            yield from (shard_of(self.recipe, name, number) for number in self._numbers(name))
+
+    def _numbers(self, split: str) -> range:
+        """The numbers of the shards of a split that are this generation's share."""
+        count = shard_count(self.recipe, split)
+        if self.part is None:
+            return range(count)
+        return range((self.part.number - 1 - self._first(split)) % self.part.parts, count, self.part.parts)
+
+    def _first(self, split: str) -> int:
+        """The place of a split's first shard among all of the data set."""
+        names = list(self.recipe.splits)
+        return sum(shard_count(self.recipe, name) for name in names[: names.index(split)])
+
+    def _wanted(self) -> dict[str, int]:
+        """Samples of this generation's share, by split; counted, so that no number of them takes long."""
+        wanted = {}
+        for name, split in self.recipe.splits.items():
+            numbers, last = self._numbers(name), shard_count(self.recipe, name) - 1
+            lacking = (last + 1) * self.recipe.store.shard - split.samples  # of the last shard
+            wanted[name] = len(numbers) * self.recipe.store.shard - lacking * (last in numbers)
+        return wanted
+
+    def _todo(self) -> dict[str, int]:
+        """Samples to compute, by split; in time that grows with what is done alone."""
+        todo = self._wanted()
+        numbers = {name: self._numbers(name) for name in todo}
+        for (name, number), failed in self.done.items():
+            if number in numbers.get(name, ()) and not (self.retry and failed):
+                todo[name] -= len(shard_of(self.recipe, name, number))
+        return todo

@@ -5,7 +5,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import maxwell
 from data import noise as noises
 from data import schema
 from data.errors import DataError
-from data.index import Index
+from data.index import Failure, Index
 from data.recipe import Mesh, canonical
 from data.selection import rows_of, within
 from data.store import Folder, shard_count
@@ -34,19 +33,6 @@ class InverseCrimeWarning(UserWarning):
     """Samples meant for evaluation were computed on the training mesh, and the recipe does not say so."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A sample that could not be solved."""
-
-    split: str
-    index: int
-    seed: int  #: from which its parameters were drawn
-    reason: str
-
-    def __str__(self) -> str:
-        return f"sample {self.index} of split {self.split}, seed {self.seed}: {self.reason}"
-
-
 def open(path: str | Path, *, partial: bool = False) -> "Dataset":
     """Open a data set. Reads the manifest and looks which shards are there; arrays are read when asked for.
 
@@ -56,6 +42,8 @@ def open(path: str | Path, *, partial: bool = False) -> "Dataset":
     :class:`InverseCrimeWarning` if a split for evaluation shares the training mesh undeclared. A second for
     100,000 samples in 5,000 shards.
     """
+    if not isinstance(path, str | Path):
+        raise DataError(f"open: expected the folder of a data set, given {path!r}.")
     folder = Folder(path)
     manifest = folder.read_manifest()
     recipe, index = manifest.recipe, Index.of(folder, manifest)
@@ -91,8 +79,8 @@ class _Source:
             count += observations.size
         if not count:
             raise DataError(
-                f"{self.folder.path}: split train, which sets the noise level, has no samples yet; continue "
-                "the generation."
+                f"{self.folder.path}: split train, which sets the noise level, has no solved samples; continue the "
+                "generation, or see in `maxinv info` why they failed."
             )
         return float(np.sqrt(total / count))
 
@@ -137,11 +125,15 @@ class Dataset:
     def take(self, rows: Any) -> "Dataset":
         """Some of these samples by row, in the order given: whole numbers, a slice, or a mask of length n.
 
-        Reads nothing; the view then reads what it is asked for row by row. Raises :class:`DataError` for rows
-        that are not there.
+        Reads nothing. The view has the splits of its rows, and then reads what it is asked for row by row. Raises
+        :class:`DataError` for rows that are not there.
         """
         every = self._every_row()
-        return Dataset(self._source, self.splits, every[rows_of(len(every), rows, str(self.path))])
+        chosen = every[rows_of(len(every), rows, str(self.path))]
+        index = self._source.index
+        present = {index.splits[number] for number in np.unique(index.numbers(chosen))}
+        splits = tuple(name for name in self.splits if name in present)
+        return Dataset(self._source, splits or self.splits, chosen)
 
     def where(self, **ranges: tuple[float | None, float | None]) -> "Dataset":
         """The samples whose parameters lie in ranges, bounds included: ``ds.where(R1=(0.1, None), q1=(0, 2))``.
@@ -233,21 +225,13 @@ class Dataset:
 
     @property
     def failed(self) -> int:
-        """How many samples of these splits could not be solved; known without reading a file."""
-        return sum(entry.failed for entry in self._part.entries)
+        """How many samples of these splits could not be solved, without reading a file; of chosen rows, none."""
+        return sum(entry.failed for entry in self._part.entries) if self._rows is None else 0
 
     @functools.cached_property
     def failures(self) -> list[Failure]:
-        """The samples of these splits that could not be solved, with the reason."""
-        found = []
-        for entry, file in self._part.with_failures():
-            status, reasons, seeds = (file.array(name) for name in ("status", "failure", "parameter_seed"))
-            for row in np.flatnonzero(status == schema.FAILED):
-                reason = reasons[row].decode(errors="replace")
-                found.append(
-                    Failure(entry.shard.split, entry.shard.start + int(row), int(seeds[row]), reason)
-                )
-        return found
+        """The samples of these splits that could not be solved, with the reason; of chosen rows, none."""
+        return list(self._part.failures()) if self._rows is None else []
 
     def observe(self, noise: float = 0.01, draw: int = 0, kind: str = "white") -> np.ndarray:
         """The observations with noise, (n, m) complex128, or float64 if the data are real.
@@ -275,10 +259,12 @@ class Dataset:
     ) -> "TorchSamples":
         """These samples as a map-style ``torch.utils.data.Dataset`` of pairs (features, targets), read row by row.
 
-        See :class:`data.torch_samples.TorchSamples` for the arguments. Imports torch.
+        See :class:`data.torch_samples.TorchSamples` for the arguments. Imports torch. Raises :class:`DataError` for
+        samples of several problems.
         """
         from data.torch_samples import TorchSamples
 
+        self._problem_number()  # a network is not to learn two maps as one
         return TorchSamples(self, noise, draw, draws, kind, encode, decode, dtype)
 
     def to_xarray(self, noise: float = 0.0, draw: int = 0, kind: str = "white") -> "xarray.Dataset":
@@ -331,13 +317,18 @@ class Dataset:
 
     @property
     def _described(self) -> schema.Problem:
+        if self._rows is None and len(self.splits) == len(self.manifest.splits):
+            return self.manifest.problems[0]  # of the whole data set: that of the recipe
+        return self.manifest.problems[self._problem_number()]
+
+    def _problem_number(self) -> int:
         numbers = {self.manifest.splits[name] for name in self.splits}
-        if len(numbers) > 1 and len(self.splits) < len(self.manifest.splits):
+        if len(numbers) > 1:
             raise DataError(
                 f"{self.path}: the splits {', '.join(self.splits)} have different problems; ask one, as in "
                 f"ds.split({self.splits[0]!r})."
             )
-        return self.manifest.problems[min(numbers)]  # of the whole data set: that of the recipe
+        return numbers.pop()
 
     @functools.cached_property
     def problem(self) -> Any:
@@ -377,7 +368,7 @@ class Dataset:
     @functools.cached_property
     def discretisation(self) -> dict[str, Any]:
         """Element and mesh as the forward map described them to the first shard; ``{}`` while there is none."""
-        _ = self.mesh  # one mesh for all of them, or the sentence that it is not
+        _ = self.mesh, self._problem_number()  # one for all of them, or the sentence that it is not
         return json.loads(self._part.file(0).attributes["discretisation"]) if self._part.entries else {}
 
     @property

@@ -210,10 +210,7 @@ def _forward_map(mesh: Mesh) -> tuple[Any, str]:
         if forward.pays_to_prepare(mesh.samples):
             forward.prepare(mesh.blocks)
     except (maxwell.MaxwellError, maxwell.AccuracyError, MemoryError) as error:
-        return forward, (
-            f"mesh {mesh.mesh} cannot be prepared: {reason(error)}. Its samples are refactorised instead: slower, "
-            "and the bits depend on it (below 1e-8 of the data, mostly 1e-9); `method` of each sample tells."
-        )
+        return forward, f"mesh {mesh.mesh} cannot be prepared: {reason(error)}"
     return forward, ""
 
 

@@ -15,6 +15,10 @@ def rows_of(count: int, given: Any, where: str) -> np.ndarray | slice:
     Raises :class:`DataError`, its sentence beginning with ``where``, for anything else and for rows not there.
     """
     if isinstance(given, slice):
+        try:
+            given.indices(count)
+        except TypeError:
+            raise DataError(f"{where}: a slice has whole numbers, given {given!r}.") from None
         return given
     try:
         rows = np.atleast_1d(np.asarray(given))
@@ -53,7 +57,7 @@ def within(
         try:
             low, high = bounds
             ends = float(-np.inf if low is None else low), float(np.inf if high is None else high)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             ends = np.nan, np.nan
         if np.isnan(ends).any():
             raise DataError(

@@ -158,7 +158,8 @@ class Folder:
         try:
             with os.scandir(self.shards) as entries:
                 for entry in entries:
-                    if parsed := parse_name(entry.name):
+                    parsed = parse_name(entry.name)
+                    if parsed and not (entry.is_symlink() and not entry.is_file()):  # no link to nowhere
                         split, number, failed = parsed
                         found[split, number] = min(failed, found.get((split, number), failed))
         except (FileNotFoundError, NotADirectoryError):
@@ -204,6 +205,11 @@ class Folder:
         """A shard for reading, if it is this one."""
         file = ShardFile(self.shards / shard.file(failed))
         file.expect(expected_attributes(manifest, shard))
+        if (rows := file.shape("seed")[0]) != len(shard):
+            raise DataError(
+                f"{file.path}: holds {rows} samples, and by the recipe in {schema.MANIFEST} this shard has "
+                f"{len(shard)}; give the folder its own {schema.MANIFEST} back, or generate into another."
+            )
         return file
 
     # -- files ----------------------------------------------------------------------------------------

@@ -28,8 +28,9 @@ def recipe(problem, samples, **mesh):
     return {"seed": 3, "problem": problem, "mesh": mesh, "splits": splits, "store": {"shard": 4}}
 
 
-def generate(folder, problem, samples, *, workers=1, **mesh):
-    return data.generate(data.recipe.parse(recipe(problem, samples, **mesh)), folder, workers)
+def generate(folder, problem, samples, *, workers=1, refactorise=False, **mesh):
+    made = data.recipe.parse(recipe(problem, samples, **mesh))
+    return data.generate(made, folder, workers, refactorise=refactorise)
 
 
 def direct(ds, prepare=False):
@@ -143,12 +144,26 @@ def test_a_sample_that_leaves_the_region_is_solved_the_slow_way_and_told_in_its_
     assert "refactorising" not in capfd.readouterr().err
 
 
-def test_a_mesh_that_cannot_be_prepared_is_refactorised_and_the_user_is_told_once(prepared, tmp_path):
+def test_a_mesh_that_cannot_be_prepared_stops_the_run_and_leaves_no_other_bits(prepared, tmp_path):
+    out = tmp_path / "refused"
+    out.mkdir()
+    (out / "blocks").touch()  # no folder can be made here
+    with pytest.raises(data.DataError, match=r"cannot be prepared: .*File exists.*--refactorise") as caught:
+        generate(out, BALL, MANY, cells=3, degree=1)
+    assert "\n" not in str(caught.value)
+    assert not list(out.glob("shards/*.h5"))
+    (out / "blocks").unlink()
+    assert generate(out, BALL, MANY, cells=3, degree=1).digest() == prepared.digest()
+
+
+def test_if_asked_a_mesh_that_cannot_be_prepared_is_refactorised_and_the_user_is_told_once(
+    prepared, tmp_path
+):
     out = tmp_path / "refused"
     out.mkdir()
     (out / "blocks").touch()  # no folder can be made here
     with pytest.warns(maxwell.SlowPathWarning) as told:
-        ds = generate(out, BALL, MANY, workers=2, cells=3, degree=1)
+        ds = generate(out, BALL, MANY, workers=2, refactorise=True, cells=3, degree=1)
     (sentence,) = [str(warning.message) for warning in told]
     assert re.search(
         r'"cells":3.* cannot be prepared: .*blocks \(File exists\).*refactorised.*1e-9', sentence
@@ -173,6 +188,8 @@ def test_blocks_that_vanish_under_a_run_cost_time_and_no_sample(tmp_path):
             (out / "blocks").touch()
 
     with pytest.warns(maxwell.SlowPathWarning, match="cannot be prepared: .*File exists"):
-        ds = data.generate(data.recipe.parse({**text, "splits": splits}), out, 1, progress=lose)
+        ds = data.generate(
+            data.recipe.parse({**text, "splits": splits}), out, 1, progress=lose, refactorise=True
+        )
     slow = [np.strings.startswith(ds.split(name).records["method"], "refactorise") for name in names]
     assert [(s.any(), s.all()) for s in slow] == [(True, True), (True, True), (False, False)]

@@ -221,3 +221,23 @@ def test_a_kind_that_is_none_is_told(cells):
         cells.observe(0.1, kind="pink")
     with pytest.raises(data.DataError, match="kind: expected"):
         cells.observe(0.1, kind=["white"])
+
+
+def test_a_view_knows_the_problem_of_its_rows_and_no_view_mixes_two(tmp_path):
+    """A row of a split out of distribution is not told as one of training."""
+    splits = {"train": {"samples": 4}, "test_deep": {"samples": 2, "problem": {"depth": 0.55}}}
+    mesh = {"cells": 3, "degree": 2, "cell": "hexahedron"}
+    spec = {"seed": 1, "problem": {"kind": "cauchy", "modes": 4}, "mesh": mesh, "splits": splits}
+    with concurrent.futures.ThreadPoolExecutor(1) as here, pytest.warns(data.InverseCrimeWarning):
+        ds = data.generate(data.recipe.parse(spec), tmp_path / "deep", 1, executor=here)
+    assert ds.spec["depth"] == ds.take([0, 3]).spec["depth"] == 0.5  # of the whole: the recipe's own
+    last = ds.take([-1])
+    assert (last.splits, last.spec["depth"], last.problem.depth) == (("test_deep",), 0.55, 0.55)
+    assert last.discretisation["high"][2] == 0.55
+    for mixed in (ds, ds.take([0, -1])):
+        with pytest.raises(data.DataError, match="have different problems; ask one"):
+            _ = mixed.discretisation
+        with pytest.raises(data.DataError, match="have different problems; ask one"):
+            mixed.to_torch()
+    with pytest.raises(data.DataError, match="have different problems; ask one"):
+        _ = ds.take([0, -1]).spec
