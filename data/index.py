@@ -2,6 +2,7 @@
 
 import functools
 import os
+import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from data.errors import DataError
 from data.shard import ShardFile
 from data.store import Folder, Shard, shard_count, shard_of
 
-_OPEN = 200  # files that are held open at once; systems allow 256 or more
+# Files that are held open at once, by one data set of possibly several: a quarter of what the system allows.
+_OPEN = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 64)
 _ORDERING = threading.Lock()  # of which file was read when
 # A child must not be born while some thread holds the lock: that thread does not exist in the child.
 os.register_at_fork(
@@ -66,6 +68,8 @@ class _Files:
         file = self._known.get(entry)
         if file is None:
             file = self.folder.opened(self.manifest, entry.shard, entry.failed)
+        elif len(self._known) <= _OPEN:  # all can stay open: no need to know which was read when
+            return file
         with _ORDERING:
             file = self._open[entry] = self._known.setdefault(entry, file)
             self._open.move_to_end(entry)
@@ -191,13 +195,14 @@ class Index:
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))
         ends = [*starts[1:].tolist(), len(order)]
         first = self.file(int(numbers[0]))
-        out = np.empty((len(rows), *first.shape(name)[1:]), first.dtype(name))
+        shape = first.shape(name)[1:]
+        out = np.empty((len(rows), *shape), first.dtype(name))
         whole = memoryview(out.reshape(-1).view(np.uint8))
         for number, begin, end in zip(numbers[starts].tolist(), starts.tolist(), ends, strict=True):
             file, inside = self.file(number), local[begin:end]
             if self.entries[number].failed:
                 inside = self.positions(number)[inside]
-            if file.shape(name)[1:] != out.shape[1:]:
+            if file.shape(name)[1:] != shape:
                 raise DataError(
                     f"{self._files.folder.path}: {name} of these samples have different lengths, for the "
                     "problems of their splits differ; ask one split."

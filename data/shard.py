@@ -21,7 +21,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ class ShardFile:
     def __init__(self, path: Path):
         self.path = path
         self._opened: _Opened | None = None
-        self._sums: dict[str, tuple[Callable[[int], int], int, int]] = {}
+        self._row_tables: dict[str, tuple[list[int], int, int]] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         try:
             opened = self._file()
             self.table, self.size = _table(opened.descriptor)
@@ -153,7 +154,10 @@ class ShardFile:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of an array."""
-        return tuple(self._entry(name)["shape"])
+        shape = self._shapes.get(name)
+        if shape is None:
+            shape = self._shapes[name] = tuple(self._entry(name)["shape"])
+        return shape
 
     def dtype(self, name: str) -> np.dtype:
         """Of an array."""
@@ -178,21 +182,27 @@ class ShardFile:
 
     def fill(self, name: str, rows: list[int], out: memoryview, places: list[int]) -> None:
         """The same, with the bytes of ``out`` for ``out``: few rows of many files are read so."""
-        if name not in self._sums:
-            entry = self._entry(name)
-            stride = np.dtype(entry["dtype"]).itemsize * math.prod(entry["shape"][1:])
-            self._sums[name] = self.array(f"{schema.CHECKSUMS}/{name}").item, entry["offset"], stride
-        expected, offset, stride = self._sums[name]
+        expected, offset, stride = self._row_table(name)
+        preadv, digest = os.preadv, xxhash.xxh3_64_intdigest
         try:
             opened = self._file()
+            descriptor = opened.descriptor
             for row, place in zip(rows, places, strict=True):
                 target = out[place * stride : (place + 1) * stride]
-                if os.preadv(opened.descriptor, [target], offset + row * stride) != stride:
+                if preadv(descriptor, (target,), offset + row * stride) != stride:
                     raise Damage("the file ends too early")
-                if xxhash.xxh3_64_intdigest(target) != expected(row):
+                if digest(target) != expected[row]:
                     raise Damage(f"the numbers of row {row} are not those that were written")
         except (Damage, OSError) as error:
             raise self._told(error, f":/{name}") from None
+
+    def _row_table(self, name: str) -> tuple[list[int], int, int]:
+        """Of an array: the checksums of its rows, the place of the first in the file, and the bytes of each."""
+        if name not in self._row_tables:
+            sums = self.array(f"{schema.CHECKSUMS}/{name}").tolist()
+            stride = self.dtype(name).itemsize * math.prod(self.shape(name)[1:])
+            self._row_tables[name] = sums, self._entry(name)["offset"], stride
+        return self._row_tables[name]
 
     def damage(self) -> str | None:
         """What is wrong with any byte of the file, or ``None``; reads all of it."""
