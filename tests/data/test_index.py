@@ -17,7 +17,7 @@ from data.recipe import load, parse
 from data.store import Folder, Shard, parse_name
 
 many = settings(max_examples=100, deadline=None)
-some = settings(max_examples=40, deadline=None)  # of what looks at whole folders
+some = settings(max_examples=25, deadline=None)  # of what looks at whole folders
 
 SPLITS = st.sampled_from(["train", "valid", "test", "test_inverse_crime", "other", "Train", "träin", ""])
 NUMBERS = st.integers(0, 4) | st.sampled_from([10**5, 10**9, 10**30])
