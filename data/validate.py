@@ -195,6 +195,9 @@ class _Validation:
             ):
                 best.pop((split, number), None)
                 self._add(place, "", "shards of the recipe alone", "one beyond them", "remove it", "warning")
+            elif (split, number) not in best:  # or written since the folder was listed
+                if entry.is_symlink():
+                    self._add(place, "", "a file", "a link to none", "remove it", "warning")
             elif failed != best[split, number]:
                 other = Shard(split, number, 0, 0).file(best[split, number])
                 self._add(place, "", "each shard once", f"{other} beside it", "delete this one", "warning")

@@ -1,6 +1,7 @@
 """No file name, no selection of rows and no recipe gives anything but numbers or a sentence."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 import warnings
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 import data
 from data.recipe import load, parse
-from data.store import Shard, parse_name
+from data.store import Folder, Shard, parse_name
 
 many = settings(max_examples=100, deadline=None)
+some = settings(max_examples=25, deadline=None)  # of what looks at whole folders
 
 SPLITS = st.sampled_from(["train", "valid", "test", "test_inverse_crime", "other", "Train", "träin", ""])
 NUMBERS = st.integers(0, 4) | st.sampled_from([10**5, 10**9, 10**30])
@@ -32,7 +34,7 @@ FOREIGN = st.text(min_size=1, max_size=20).filter(
     )
 )
 NAMES = SHARD_NAMES | FOREIGN | st.just("train-٠٠٠٠٠.h5") | st.just(".train-00000.h5.1.part")
-CONTENTS = st.sampled_from(["shard", "shard", "folder", "nothing", "text", "link"])
+CONTENTS = st.sampled_from(["shard", "shard", "folder", "nothing", "text", "link", "pipe"])
 
 
 def _put(place, content, shard):
@@ -40,6 +42,8 @@ def _put(place, content, shard):
     with contextlib.suppress(OSError, UnicodeError):
         if content == "folder":
             place.mkdir()
+        elif content == "pipe":
+            os.mkfifo(place)
         elif content == "link":
             place.symlink_to(place.parent / "nowhere")
         else:
@@ -62,7 +66,9 @@ def test_any_names_in_a_folder_give_a_data_set_or_a_sentence_and_never_another_s
 
     @given(st.dictionaries(NAMES, CONTENTS, max_size=8), st.integers(0, 2**7 - 1))
     @example({"train-00000.5-failed.h5": "shard", "train-00001.1-failed.h5": "folder"}, 0)
-    @many
+    @example({"train-00000.h5": "pipe", "train-00002.1-failed.h5": "pipe"}, 2**7 - 2)
+    @example({"train-00000.h5": "link", "valid-00000.2-failed.h5": "link"}, 0)
+    @some
     def law(names, kept):
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
@@ -86,6 +92,45 @@ def test_any_names_in_a_folder_give_a_data_set_or_a_sentence_and_never_another_s
             for finding in data.validate(folder):
                 assert "\n" not in str(finding)
                 assert str(finding).isprintable()
+
+    law()
+
+
+def test_another_layout_told_by_the_manifest_gives_true_samples_or_a_sentence(dataset, tmp_path):
+    """Rewritten with checksums that hold, over shards that are as they were."""
+    manifest, truth = dataset.manifest, {name: dataset.split(name).observations for name in dataset.splits}
+    (tmp_path / "shards").symlink_to(dataset.path / "shards")
+    counts = st.none() | st.fixed_dictionaries({name: st.integers(1, 13) for name in dataset.splits})
+
+    @given(st.integers(1, 13), counts, st.lists(st.integers(0, 100), min_size=1, max_size=9))
+    @example(2, None, [0])
+    @example(5, None, [4])
+    @example(4, None, [23])
+    @some
+    def law(size, samples, rows):
+        recipe = manifest.recipe.model_dump()
+        recipe["store"]["shard"] = size
+        for name in samples or ():
+            most = samples[recipe["splits"][name]["same_parameters_as"] or name]
+            recipe["splits"][name]["samples"] = min(samples[name], most)
+        recipe = parse(recipe)
+        told = manifest.model_copy(update={"recipe": recipe, "digest": recipe.digest})
+        Folder(tmp_path).write_manifest(told)
+        ds = data.open(tmp_path, partial=True)
+        for view in map(ds.split, ds.splits):
+            (name,) = view.splits
+            some_rows = view.take([row % len(view) for row in rows]) if len(view) else view
+            for part in (view, some_rows):
+                found = _or_sentence(lambda part=part: part.observations)
+                seeds = _or_sentence(lambda part=part: part.seeds)
+                if found is not None:
+                    np.testing.assert_array_equal(found, truth[name][part.indices])
+                    assert len(found) == len(part)
+                if seeds is not None:
+                    np.testing.assert_array_equal(seeds, dataset.split(name).seeds[part.indices])
+        _or_sentence(lambda: ds.digest())
+        same = size == 4 and recipe.digest == manifest.digest
+        assert bool([f for f in data.validate(tmp_path) if f.severity == "damage"]) != same
 
     law()
 
