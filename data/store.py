@@ -103,7 +103,7 @@ class Folder:
 
     def has_manifest(self) -> bool:
         """Whether a data set was started here."""
-        return (self.path / schema.MANIFEST).exists()
+        return (self.path / schema.MANIFEST).is_file()
 
     def begun(self) -> bool:
         """Whether a data set was started here and holds at least one shard."""
@@ -118,7 +118,7 @@ class Folder:
         file = self.path / schema.MANIFEST
         if not self.path.is_dir():
             raise DataError(f"{self.path}: no such data set; give the folder of one, or generate it first.")
-        if not file.exists():
+        if not file.is_file():
             raise DataError(
                 f"{self.path}: is not a data set (it holds no {schema.MANIFEST}); give the folder of one."
             )

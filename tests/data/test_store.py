@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import h5py
@@ -199,3 +200,9 @@ def test_a_folder_that_is_no_data_set_is_told_in_one_sentence(tmp_path):
         data.open(tmp_path / "absent")
     with pytest.raises(data.DataError, match=r"is not a data set \(it holds no dataset.json\)"):
         data.open(tmp_path)
+
+
+def test_a_pipe_in_place_of_the_manifest_is_told_and_not_waited_for(copy):
+    (copy.path / "dataset.json").unlink()
+    os.mkfifo(copy.path / "dataset.json")
+    assert "is not a data set" in damaged(copy)
