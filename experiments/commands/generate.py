@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--retry", action="store_true", help="try the samples again that have failed before")
     parser.add_argument(
+        "--refactorise",
+        action="store_true",
+        help="where the fast path of a mesh cannot be prepared, go on by the slow one instead of stopping",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -74,7 +79,9 @@ def run(options: argparse.Namespace) -> None:
         recipe = data.recipe.load(options.recipe, data.recipe.assignments(options.set))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", data.FailedSamplesWarning)  # told below, at more length
-            dataset = generate(recipe, options.out, options.workers, executor, part, options.retry)
+            dataset = generate(
+                recipe, options.out, options.workers, executor, part, options.retry, options.refactorise
+            )
         for line in _ending(dataset, part):
             print(line)
 
@@ -98,7 +105,7 @@ def _executor(options) -> Iterator[tuple]:
         yield executor, kind != "mpi" or executor is not None
 
 
-def generate(recipe, out, workers, executor=None, part=None, retry=False):
+def generate(recipe, out, workers, executor=None, part=None, retry=False, refactorise=False):
     """`data.generate` of a loaded recipe under a progress bar; returns the data set."""
     import data
     from experiments.progress import Progress
@@ -116,7 +123,16 @@ def generate(recipe, out, workers, executor=None, part=None, retry=False):
             else:
                 progress.update(event.done, failed)
 
-        return data.generate(recipe, out, workers, progress=watch, executor=executor, part=part, retry=retry)
+        return data.generate(
+            recipe,
+            out,
+            workers,
+            progress=watch,
+            executor=executor,
+            part=part,
+            retry=retry,
+            refactorise=refactorise,
+        )
 
 
 def describe(dataset) -> str:

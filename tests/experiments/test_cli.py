@@ -118,6 +118,22 @@ def test_what_other_parts_lack_is_told_part_by_part_as_far_as_a_line_goes(tmp_pa
         assert capsys.readouterr().out.splitlines()[-1] == f"of the other parts {expected}"
 
 
+def test_a_mesh_that_cannot_be_prepared_is_refactorised_if_asked(tmp_path, capsys):
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
+    recipe.write_text(
+        'problem.kind = "conductivity"\nmesh = { cells = 3, degree = 1 }\nsplits.train.samples = 40\n'
+    )
+    out.mkdir()
+    (out / "blocks").write_text("")  # what is prepared has no folder to go to
+    arguments = ["generate", str(recipe), str(out), "--workers", "1"]
+    assert cli.main(arguments) == 2
+    assert "--refactorise" in capsys.readouterr().err.splitlines()[-1]
+    assert cli.main([*arguments, "--refactorise"]) == 0
+    assert "complete, 40 samples" in capsys.readouterr().out
+    methods = data.open(out).records["method"]
+    assert all(method.startswith("refactorise") for method in methods)
+
+
 def test_a_missing_recipe(tmp_path, capsys):
     assert "nothing.toml" in refused(capsys, "generate", tmp_path / "nothing.toml", tmp_path / "out")
 
