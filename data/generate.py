@@ -97,6 +97,8 @@ def generate(
         raise DataError(f"workers: expected a whole number from 1 to {_MOST_WORKERS:,}, given {workers!r}.")
     if part is not None and not isinstance(part, Part):
         raise DataError(f"part: expected a Part such as data.Part(1, 4), given {part!r}.")
+    if not str(out):
+        raise DataError("out: expected a folder for the data set, given an empty path; name one.")
     folder = Folder(out)
     try:
         if not _finished(folder, recipe, retry):

@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="worker processes (default: one for each core)")
     parser.add_argument("--study", metavar="FILE", default="demo", help="a study file (default: %(default)s)")
     parser.add_argument(
+        "--refactorise",
+        action="store_true",
+        help="where the fast path of a mesh cannot be prepared, go on by the slow one instead of stopping",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -38,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = recipes.load(study.recipe, recipes.assignments(options.set))
     check(study, recipe, options.workers)
     refuse_others(study, out / "runs", recipe.digest)
-    dataset = generate.generate(recipe, out / "data", options.workers)
+    dataset = generate.generate(recipe, out / "data", options.workers, refactorise=options.refactorise)
     print(f"data: {dataset.path}, {generate.describe(dataset)}")
     train_all(study, dataset.path, out / "runs", options.workers)
 

@@ -400,5 +400,7 @@ def test_a_part_that_is_none_is_told_in_one_sentence(text):
 def test_workers_and_overrides_that_make_no_sense_are_refused(recipe_file, tmp_path):
     with pytest.raises(data.DataError, match=r"workers: expected a whole number from 1 to .*, given 0"):
         data.generate(recipe_file, tmp_path / "none", 0)
+    with pytest.raises(data.DataError, match="out: expected a folder"):
+        data.generate(recipe_file, "")
     with pytest.raises(data.DataError, match="overrides: go with a recipe's file"):
         data.generate(data.recipe.load(recipe_file), tmp_path / "none", overrides={"seed": 1})
