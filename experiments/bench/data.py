@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data import layouts
-from experiments.bench.pipeline import kills, places, reading, troubles
+from experiments.bench.pipeline import flips, kills, places, reading, troubles
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Plan:
     """What a run of the benchmark does.
 
     ways : of computing one recipe.  trials : troubles short of a kill of everything.
-    kills, seed : how many, and of their instants.
+    kills, flips, seed : how many, and of their instants and places.
     folder : a data set to read, or None for one of so many training samples.  turns : of each way of reading.
     rows : of the array whose layouts are compared.
     """
@@ -25,6 +25,7 @@ class Plan:
     samples: int
     turns: int
     rows: int = 2000
+    flips: int = 400
     seed: int = 0
     folder: str | None = None
 
@@ -32,13 +33,13 @@ class Plan:
 _ALL = tuple(places.WAYS), tuple(troubles.TRIALS)
 
 PLANS = {
-    "quick": Plan(("1 local worker", "2 local workers"), ("two generators",), 1, 40, 2, 64),
+    "quick": Plan(("1 local worker", "2 local workers"), ("two generators",), 1, 40, 2, 64, 5),
     "default": Plan(*_ALL, 4, 2000, 7),
-    "study": Plan(*_ALL, 50, 100_000, 7, 10_000),
+    "study": Plan(*_ALL, 50, 100_000, 7, 10_000, 2000),
 }
 """How much to do, by name."""
 
-PARTS = ("executors", "layout", "reading", "kills")
+PARTS = ("executors", "layout", "reading", "flips", "kills")
 """What a run consists of, in order."""
 
 
@@ -54,7 +55,7 @@ def run(
     watch : told in a line what comes next.  save : given the result after each part.
     """
     result = {} if result is None else result
-    actions = {"executors": _executors, "layout": _layout, "reading": _reading, "kills": _kills}
+    actions = dict(zip(PARTS, (_executors, _layout, _reading, _flips, _kills), strict=True))
     for part in PARTS:
         if part in parts and part in result:
             watch(f"{part}: taken up")
@@ -81,6 +82,10 @@ def _reading(plan, folder, watch):
     path = reading.data_set(plan.folder, plan.samples, watch).path
     watch(f"reading: {path}, {plan.turns} turns")
     return reading.measure(path, plan.turns)
+
+
+def _flips(plan, folder, watch):
+    return flips.measure(plan.flips, plan.seed, folder, watch)
 
 
 def _kills(plan, folder, watch):

@@ -15,6 +15,7 @@ def show(result: dict) -> None:
         ("executors", _executors),
         ("layout", _layout),
         ("reading", _reading),
+        ("flips", _flips),
         ("kills", _kills),
     ):
         if part in result:
@@ -88,6 +89,18 @@ def _reading(console, found):
         "turns interleaved, everything in the page cache.",
         highlight=False,
     )
+
+
+def _flips(console, found):
+    console.print(
+        f"{found['flips']} single bits flipped in {found['files']} files, {found['bytes'] / 1e6:.2f} MB: "
+        f"validate notices {found['flips'] - len(found['unnoticed'])}; reading is refused after "
+        f"{found['refused']}, gives the same numbers after {found['same']} and others after {len(found['wrong'])}.",
+        highlight=False,
+    )
+    for what, places in (("Not noticed", found["unnoticed"]), ("Other numbers", found["wrong"])):
+        for place in places:
+            console.print(f"{what}: {place}", highlight=False)
 
 
 def _kills(console, found):

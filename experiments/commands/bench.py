@@ -40,6 +40,7 @@ DATA = """The data pipeline on trial: a table for each part, and a sentence for 
 executors  one recipe by 1, 2 and 3 local workers, mpiexec -n 3, a Dask cluster, and in parts: the same bits?
 layout     real observations contiguous, chunked and compressed: size, speed of writing and reading
 reading    seconds to open a data set; random batches, checked, beside plain h5py reading the same bytes in order
+flips      single bits of a data set flipped: does `maxinv validate` notice each, is a number read wrong?
 kills      SIGKILL of a generation at random instants, of one worker, of a part; a full disk, a read-only folder,
            two generators on one folder: what is kept, and what the same command makes of it
 
@@ -61,10 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kinds,
         "data",
         DATA,
-        ("executors", "layout", "reading", "kills"),
+        ("executors", "layout", "reading", "flips", "kills"),
         "tiny sets",
         "50 kills, 100,000 samples",
     )
+    data.add_argument("--flips", type=_count, metavar="N", help="bits that are flipped (400)")
     data.add_argument("--kills", type=_count, metavar="N", help="kills of a whole generation (4)")
     data.add_argument(
         "--samples",
@@ -127,7 +129,12 @@ def run(options: argparse.Namespace) -> None:
     if options.benchmark == "networks":
         plan = replace(plan, size=replace(plan.size, precision=options.precision))
     if options.benchmark == "data":
-        asked = {"kills": options.kills, "samples": options.samples, "folder": options.data}
+        asked = {
+            "flips": options.flips,
+            "kills": options.kills,
+            "samples": options.samples,
+            "folder": options.data,
+        }
         plan = replace(plan, **{key: value for key, value in asked.items() if value is not None})
     out = Path(options.out) if options.out else None
 

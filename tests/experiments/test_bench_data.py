@@ -16,7 +16,7 @@ from data import layouts
 from experiments import cli
 from experiments.bench import data as bench
 from experiments.bench import data_tables
-from experiments.bench.pipeline import kills, places, runs
+from experiments.bench.pipeline import flips, kills, places, runs
 from experiments.commands import generate
 from experiments.notices import told_in_a_line
 
@@ -259,6 +259,26 @@ def test_tables_of_executors_and_kills_say_what_holds_and_what_does_not(capsys):
     said = capsys.readouterr().out
     assert "after 1.50 s: a shard changed" in said
     assert "After every kill" not in said
+
+
+@pytest.mark.filterwarnings("ignore::data.InverseCrimeWarning")  # of the fixture's tiny recipe
+def test_flipped_bits_are_counted_by_what_becomes_of_them(tmp_path, made, monkeypatch, capsys):
+    """On a data set that is there; once with a validation that sees nothing."""
+    folder = shutil.copytree(made[0], tmp_path / "copy")
+    monkeypatch.setattr(flips.data, "generate", lambda recipe, out, workers: data.open(folder))
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    found = flips.measure(4, 0, tmp_path, print)
+    assert (found["unnoticed"], found["wrong"]) == ([], [])
+    assert found["refused"] + found["same"] == found["flips"] == 4
+    assert {file: file.read_bytes() for file in before} == before
+    monkeypatch.setattr(flips.data, "validate", lambda path: [])
+    blind = flips.measure(2, 0, tmp_path, print)
+    assert len(blind["unnoticed"]) == 2
+    result = {"environment": {"processor": "abacus", "cores": 2}, "flips": blind}
+    data_tables.show(result)
+    said = capsys.readouterr().out
+    assert "validate notices 0" in said
+    assert said.count("Not noticed: ") == 2
 
 
 def test_every_part_is_offered_and_planned():
