@@ -17,6 +17,7 @@ LAUNCHERS = ("PMI_", "PMIX_", "OMPI_", "HYDI_", "HYDRA_", "MPI_LOCAL", "MV2_", "
 """How the variables begin by which a launcher tells a process that it is a rank."""
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # MPICH and its kin, Open MPI, MVAPICH
+_PATIENCE = 5.0  # seconds that the end of a job may take
 _GRACE = 0.5  # seconds for ranks to come to an end by themselves, once this process ends
 
 
@@ -101,6 +102,10 @@ def _leave(executor: Executor, world, status: int) -> None:
         if ending.is_alive():
             sys.stdout.flush()
             sys.stderr.flush()
+            # Seen to spin for ever, once, against the thread that speaks to the ranks: then the alarm ends this
+            # process, and so mpiexec the job.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
             world.Abort(status)
 
     threading._register_atexit(end)  # no public way: what `atexit` has comes after the executor's own waiting
