@@ -11,7 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_DISTRIBUTIONS = ("maxwell-inverse", "dolfinx-solver-complex", "fenics-ffcx", "numpy", "scipy", "h5py")
+_DISTRIBUTIONS = (
+    "maxwell-inverse",
+    "dolfinx-solver-complex",
+    "fenics-ffcx",
+    "numpy",
+    "scipy",
+    "numba",
+    "h5py",
+)
 
 
 def collect() -> dict[str, Any]:

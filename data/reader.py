@@ -39,8 +39,8 @@ def open(path: str | Path, *, partial: bool = False) -> "Dataset":
     partial: accept a data set whose generation is not finished, and read what is there.
 
     Raises :class:`DataError` if the folder is missing, is not a data set, or is incomplete; issues
-    :class:`InverseCrimeWarning` if a split for evaluation shares the training mesh undeclared. A second for
-    100,000 samples in 5,000 shards.
+    :class:`InverseCrimeWarning` if a split for evaluation shares the training mesh undeclared. A tenth of a
+    second for 100,000 samples in 5,000 shards.
     """
     if not isinstance(path, str | Path):
         raise DataError(f"open: expected the folder of a data set, given {path!r}.")
