@@ -59,14 +59,16 @@ def mpi() -> Iterator[Executor | None]:
         yield None
         return
     executor = pool.__enter__()
+    end = _End(executor, world)
     try:
         tell_of_kinds(
             kinds[1:]
         )  # once the others are met, lest a warning that is an error leaves them waiting
         yield _Ranks(executor, world.size - 1)
         executor.shutdown(wait=True)
+        end.orderly = True
     except BaseException as error:
-        _leave(executor, world, _status(error))
+        end.status = _status(error)
         raise
 
 
@@ -87,28 +89,41 @@ def _status(error: BaseException) -> int:
     return 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, DataError) else 1
 
 
-def _leave(executor: Executor, world, status: int) -> None:
-    """Drop what is queued, and see to it that what is running does not outlive this process.
+class _End:
+    """At the end of the process: unless it was `orderly`, see to it that what is running does not outlive it.
 
-    Only at the end of the process, after the exception has been shown, since the end of a job silences all of it.
+    In place before the work begins, so that a second Ctrl-C cannot come between.  It acts only at the end, after
+    the exception has been shown, since the end of a job silences all of it.
     """
-    ending = threading.Thread(
-        target=executor.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True
-    )
-    ending.start()
 
-    def end() -> None:
-        ending.join(_GRACE)
-        if ending.is_alive():
+    def __init__(self, executor: Executor, world):
+        self.orderly, self.status, self._executor, self._world = False, 1, executor, world
+        self._begin, self._dropped = threading.Event(), threading.Event()
+        threading.Thread(
+            target=self._drop, daemon=True
+        ).start()  # at the end of a process none can be started
+        threading._register_atexit(
+            self
+        )  # no public way: what `atexit` has comes after the executor's own waiting
+
+    def __call__(self) -> None:
+        if self.orderly:
+            return
+        # PETSc's own end is an act of all ranks together, and MPI_Abort has been seen to spin: if either waits for
+        # ranks that do not come, the alarm ends this process, and so mpiexec the job.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+        self._begin.set()
+        if not self._dropped.wait(_GRACE):
             sys.stdout.flush()
             sys.stderr.flush()
-            # Seen to spin for ever, once, against the thread that speaks to the ranks: then the alarm ends this
-            # process, and so mpiexec the job.
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
-            world.Abort(status)
+            self._world.Abort(self.status)
 
-    threading._register_atexit(end)  # no public way: what `atexit` has comes after the executor's own waiting
+    def _drop(self) -> None:
+        """Drop what is queued, and wait for what is running."""
+        self._begin.wait()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._dropped.set()
 
 
 @contextmanager
