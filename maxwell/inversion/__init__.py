@@ -2,9 +2,12 @@
 
 One call each: `tsvd`, `tikhonov`, `linear_mmse`, `gauss_newton` (forward, observation, noise, prior) → `Estimate`.
 The classes behind them are built once and then serve many observations.
+The whole posterior instead of one estimate: `metropolis`, and `delayed_acceptance` behind a cheap approximation.
 """
 
 from maxwell.inversion.linearised import LinearisedTikhonov
+from maxwell.inversion.metropolis import Chain, RandomWalk, delayed_acceptance, metropolis
+from maxwell.inversion.mixing import effective_samples, potential_scale
 from maxwell.inversion.mmse import LinearMMSE, linear_mmse
 from maxwell.inversion.newton import gauss_newton
 from maxwell.inversion.result import Estimate, Record, Trace
@@ -23,6 +26,7 @@ from maxwell.inversion.whitening import DataSpace, Gaussian, Sampler
 __all__ = [
     "GCV",
     "Candidates",
+    "Chain",
     "Choice",
     "DataSpace",
     "Discrepancy",
@@ -34,6 +38,7 @@ __all__ = [
     "LinearMMSE",
     "LinearisedTikhonov",
     "PredictedError",
+    "RandomWalk",
     "Record",
     "Rule",
     "Sampler",
@@ -41,8 +46,12 @@ __all__ = [
     "Trace",
     "Truncation",
     "WhitenedSystem",
+    "delayed_acceptance",
+    "effective_samples",
     "gauss_newton",
     "linear_mmse",
+    "metropolis",
+    "potential_scale",
     "tikhonov",
     "tsvd",
 ]
