@@ -1,5 +1,7 @@
 """One small data set of real finite-element samples, made once a session, and the recipe it came from."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import data
@@ -35,6 +37,13 @@ def recipe_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def dataset(recipe_file, tmp_path_factory):
+def here():
+    """Computes in the test process: a worker would import the solver anew, for longer than it takes to solve."""
+    with ThreadPoolExecutor(1) as here:
+        yield here
+
+
+@pytest.fixture(scope="session")
+def dataset(recipe_file, here, tmp_path_factory):
     """Read only: tests that change files copy the folder."""
-    return data.generate(recipe_file, tmp_path_factory.mktemp("data") / "tiny", workers=1)
+    return data.generate(recipe_file, tmp_path_factory.mktemp("data") / "tiny", 1, executor=here)

@@ -18,7 +18,7 @@ CROWDED = {
 
 
 @pytest.fixture(scope="module")
-def extras(tmp_path_factory):
+def extras(here, tmp_path_factory):
     """A data set with all extras, whose split ``crowded`` has failures alone. Read only."""
     splits = {
         "train": {"samples": 33},
@@ -28,7 +28,7 @@ def extras(tmp_path_factory):
     mapping = {"problem": {"kind": "conductivity"}, "mesh": {"cells": 3, "degree": 1}, "splits": splits}
     recipe = data.recipe.parse({**mapping, "store": STORE})
     with pytest.warns(data.FailedSamplesWarning, match="2 samples could not be solved"):
-        return data.generate(recipe, tmp_path_factory.mktemp("extras") / "fast", 1)
+        return data.generate(recipe, tmp_path_factory.mktemp("extras") / "fast", 1, executor=here)
 
 
 def test_a_shard_of_failures_alone_is_sound_and_its_neighbours_are_read(extras):

@@ -19,26 +19,29 @@ import data
 PATIENCE = 60  # seconds until a process that should have done something is given up
 
 
-@pytest.mark.parametrize(("workers", "shard"), [(2, 4), (1, 1), (2, 100)])
+@pytest.mark.parametrize(("workers", "shard"), [(2, 1), (1, 100)])
 def test_the_bits_depend_neither_on_the_workers_nor_on_the_shards(
     recipe_file, dataset, tmp_path, workers, shard
 ):
+    """Beside the data set of the test process, in shards of four."""
     ds = data.generate(recipe_file, tmp_path / "again", workers, overrides={"store.shard": shard})
     assert ds.digest() == dataset.digest()
 
 
-def test_samples_do_not_depend_on_how_many_are_asked_for(recipe_file, dataset, tmp_path):
+def test_samples_do_not_depend_on_how_many_are_asked_for(recipe_file, dataset, here, tmp_path):
     fewer = {"splits.train.samples": 3, "splits.test.samples": 3, "splits.valid.samples": 1}
-    ds = data.generate(recipe_file, tmp_path / "fewer", 1, overrides=fewer)
+    ds = data.generate(recipe_file, tmp_path / "fewer", 1, overrides=fewer, executor=here)
     for name in ds.splits:
         few, all_ = ds.split(name), dataset.split(name)
         assert few.observations.tobytes() == all_.observations[: len(few)].tobytes()
         assert few.parameters.tobytes() == all_.parameters[: len(few)].tobytes()
 
 
-def test_progress_counts_to_the_end_and_a_finished_data_set_is_left_alone(recipe_file, dataset, tmp_path):
+def test_progress_counts_to_the_end_and_a_finished_data_set_is_left_alone(
+    recipe_file, dataset, here, tmp_path
+):
     folder, seen = tmp_path / "watched", []
-    data.generate(recipe_file, folder, 1, progress=seen.append)
+    data.generate(recipe_file, folder, 1, progress=seen.append, executor=here)
     stages = [event.stage for event in seen]
     assert (stages[0], stages[-1]) == ("prepare", "solve")
     assert stages == sorted(stages)  # prepared, with a sign of life now and then, and only then solved
@@ -46,7 +49,7 @@ def test_progress_counts_to_the_end_and_a_finished_data_set_is_left_alone(recipe
     assert (seen[0].done, seen[-1].done, seen[-1].left) == (0, 24, 0)
     (folder / "shards" / "train-00002.h5").unlink()
     before, seen = contents(folder), []
-    data.generate(recipe_file, folder, 1, progress=seen.append)
+    data.generate(recipe_file, folder, 1, progress=seen.append, executor=here)
     solved = [event for event in seen if event.stage == "solve"]
     assert [(event.done, event.kept) for event in solved] == [(20, 20), (24, 20)]
     assert before.items() <= contents(folder).items()
@@ -108,7 +111,7 @@ def alive(pid):
 
 @pytest.mark.parametrize(("shards", "hold"), [(1, 10**6), (5, 5)])
 def test_killed_with_all_its_workers_a_generation_continues_and_ends_the_same(
-    start, recipe_file, dataset, tmp_path, shards, hold
+    start, recipe_file, dataset, here, tmp_path, shards, hold
 ):
     out = tmp_path / "killed"
     process = start(out, hold)
@@ -117,7 +120,7 @@ def test_killed_with_all_its_workers_a_generation_continues_and_ends_the_same(
     process.wait()
     kept = contents(out)
     assert len(kept) >= shards
-    ds = data.generate(recipe_file, out, 1)
+    ds = data.generate(recipe_file, out, 1, executor=here)
     assert ds.digest() == dataset.digest()
     assert kept.items() <= contents(out).items()
     assert len(contents(out)) == 24  # the folder keeps the shard size it was started with
@@ -147,7 +150,7 @@ def test_ctrl_c_ends_parent_and_workers_at_once_and_keeps_what_is_finished(start
     assert len(data.open(tmp_path / "interrupted", partial=True)) >= 2
 
 
-def test_a_killed_worker_is_told_in_one_sentence_and_the_rest_is_kept(recipe_file, dataset, tmp_path):
+def test_a_killed_worker_is_told_in_one_sentence_and_the_rest_is_kept(recipe_file, dataset, here, tmp_path):
     def kill(event):
         if event.stage == "solve" and event.done >= 2:
             for child in multiprocessing.active_children():
@@ -160,7 +163,7 @@ def test_a_killed_worker_is_told_in_one_sentence_and_the_rest_is_kept(recipe_fil
         data.generate(recipe_file, out, 1, overrides={"store.shard": 1}, progress=kill)
     kept = contents(out)
     assert kept
-    assert data.generate(recipe_file, out, 1).digest() == dataset.digest()
+    assert data.generate(recipe_file, out, 1, executor=here).digest() == dataset.digest()
     assert kept.items() <= contents(out).items()
 
 
@@ -179,7 +182,7 @@ except data.DataError as error:
 """
 
 
-def test_a_disk_that_refuses_is_told_and_a_later_run_continues(recipe_file, dataset, tmp_path):
+def test_a_disk_that_refuses_is_told_and_a_later_run_continues(recipe_file, dataset, here, tmp_path):
     out = tmp_path / "full"
     command = [sys.executable, "-c", SMALL_DISK, str(recipe_file), str(out)]
     message = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -187,7 +190,7 @@ def test_a_disk_that_refuses_is_told_and_a_later_run_continues(recipe_file, data
     assert "finished shards are kept" in message
     assert not list(out.rglob("*.part"))
     assert len(contents(out)) >= 2
-    assert data.generate(recipe_file, out, 1).digest() == dataset.digest()
+    assert data.generate(recipe_file, out, 1, executor=here).digest() == dataset.digest()
 
 
 def test_a_place_where_no_folder_can_be_is_told_in_one_sentence(recipe_file, tmp_path):
@@ -205,11 +208,11 @@ def test_the_folder_of_another_recipe_is_refused_naming_the_difference(recipe_fi
         data.generate(recipe_file, dataset.path, overrides={"problem.frequency": 1e6})
 
 
-def test_a_folder_without_a_shard_belongs_to_no_recipe(recipe_file, dataset, tmp_path):
+def test_a_folder_without_a_shard_belongs_to_no_recipe(recipe_file, dataset, here, tmp_path):
     """A recipe that failed before its first sample must not keep the folder from the corrected one."""
     with pytest.raises(data.DataError, match="cannot be discretised"):
-        data.generate(recipe_file, tmp_path / "out", 1, overrides={"mesh.cells": "six"})
-    assert data.generate(recipe_file, tmp_path / "out", 1).digest() == dataset.digest()
+        data.generate(recipe_file, tmp_path / "out", 1, overrides={"mesh.cells": "six"}, executor=here)
+    assert data.generate(recipe_file, tmp_path / "out", 1, executor=here).digest() == dataset.digest()
 
 
 def test_a_mesh_that_the_physics_refuses_is_told_in_one_sentence(recipe_file, tmp_path):
@@ -225,9 +228,11 @@ def test_a_mesh_that_the_physics_refuses_is_told_in_one_sentence(recipe_file, tm
 STRONG = {"problem.prior": {"contrast": [1.0, 100.0]}}  # of which balls take a log-contrast of at most 50
 
 
-def test_a_sample_that_fails_is_recorded_with_its_reason_left_out_and_blocks_nothing(recipe_file, tmp_path):
+def test_a_sample_that_fails_is_recorded_with_its_reason_left_out_and_blocks_nothing(
+    recipe_file, here, tmp_path
+):
     with pytest.warns(data.FailedSamplesWarning, match="samples could not be solved and are left out"):
-        ds = data.generate(recipe_file, tmp_path / "strong", 2, overrides=STRONG)
+        ds = data.generate(recipe_file, tmp_path / "strong", 1, overrides=STRONG, executor=here)
     assert 0 < ds.failed == len(ds.failures) < 24
     assert len(ds) == 24 - ds.failed == len(ds.observations) == len(ds.parameters)
     assert any("expected them from -50 to 50" in failure.reason for failure in ds.failures)
@@ -240,7 +245,7 @@ def test_a_sample_that_fails_is_recorded_with_its_reason_left_out_and_blocks_not
     np.testing.assert_array_equal(ds.take(rows).observations, ds.observations[rows])
 
 
-def test_failed_samples_are_tried_again_on_request_alone(recipe_file, dataset, tmp_path):
+def test_failed_samples_are_tried_again_on_request_alone(recipe_file, dataset, here, tmp_path):
     """A failure that a better program mends: the shard takes its place under its own name."""
     out = tmp_path / "mended"
     shutil.copytree(dataset.path, out)
@@ -256,9 +261,9 @@ def test_failed_samples_are_tried_again_on_request_alone(recipe_file, dataset, t
     with pytest.warns(
         data.FailedSamplesWarning, match="1 samples .* sample 6 of split train, seed .*: no luck"
     ):
-        ds = data.generate(recipe_file, out, 1)
+        ds = data.generate(recipe_file, out, 1, executor=here)
     assert (len(ds), ds.failed, ds.split("valid").failed) == (23, 1, 0)
-    ds = data.generate(recipe_file, out, 1, retry=True)
+    ds = data.generate(recipe_file, out, 1, retry=True, executor=here)
     assert (ds.digest(), ds.failed) == (dataset.digest(), 0)
     assert not list(out.rglob("*-failed*"))
 

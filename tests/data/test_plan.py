@@ -11,15 +11,15 @@ import data
 from data.plan import Plan
 
 
-def test_parts_of_a_data_set_are_generated_apart_and_make_the_whole(recipe_file, dataset, tmp_path):
+def test_parts_of_a_data_set_are_generated_apart_and_make_the_whole(recipe_file, dataset, here, tmp_path):
     out = tmp_path / "parts"
-    first = data.generate(recipe_file, out, 1, part=data.Part(1, 2))
+    first = data.generate(recipe_file, out, 1, part=data.Part(1, 2), executor=here)
     assert 0 < len(first) < 24
     before = contents(out)
     seen = []
-    data.generate(recipe_file, out, 1, part=data.Part(1, 2), progress=seen.append)
+    data.generate(recipe_file, out, 1, part=data.Part(1, 2), progress=seen.append, executor=here)
     assert not seen or seen[-1].done == len(first)
-    data.generate(recipe_file, out, 1, part=data.Part.of("2/2"))
+    data.generate(recipe_file, out, 1, part=data.Part.of("2/2"), executor=here)
     assert data.open(out).digest() == dataset.digest()
     assert before.items() <= contents(out).items()
     assert {file.name for file in out.iterdir()} == {"dataset.json", "shards", ".lock"}
@@ -64,10 +64,11 @@ def test_parts_of_another_recipe_or_other_extras_are_refused_while_a_part_runs(r
     assert (folder.path / "dataset.json").read_bytes() == manifest
 
 
-def test_what_is_asked_for_counts_until_there_is_a_shard(recipe_file, tmp_path):
+def test_what_is_asked_for_counts_until_there_is_a_shard(recipe_file, here, tmp_path):
     folder = data.store.Folder(tmp_path / "changed")
     begin(folder, data.recipe.load(recipe_file))
-    ds = data.generate(recipe_file, folder.path, 1, overrides={"store.slices": 4, "store.shard": 5})
+    asked = {"store.slices": 4, "store.shard": 5}
+    ds = data.generate(recipe_file, folder.path, 1, overrides=asked, executor=here)
     assert ds.extras == ("slices",)
     assert ds.extra("slices").shape == (24, 3, 4, 4, 1)
     assert (folder.shards / "test-00000.h5").exists()
@@ -89,14 +90,14 @@ def test_shards_without_their_manifest_are_kept_if_they_fit_and_refused_if_not(
     assert data.generate(recipe_file, out, 1).digest() == dataset.digest()
 
 
-def test_a_link_to_nowhere_is_no_shard(recipe_file, dataset, tmp_path):
+def test_a_link_to_nowhere_is_no_shard(recipe_file, dataset, here, tmp_path):
     out = shutil.copytree(dataset.path, tmp_path / "linked")
     shard = out / "shards" / "train-00001.h5"
     shard.unlink()
     shard.symlink_to(tmp_path / "nowhere")
     with pytest.raises(data.DataError, match="1 of 7 shards are missing"):
         data.open(out)
-    assert data.generate(recipe_file, out, 1).digest() == dataset.digest()
+    assert data.generate(recipe_file, out, 1, executor=here).digest() == dataset.digest()
 
 
 @hypothesis.given(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -28,9 +29,13 @@ def recipe(problem, samples, **mesh):
     return {"seed": 3, "problem": problem, "mesh": mesh, "splits": splits, "store": {"shard": 4}}
 
 
-def generate(folder, problem, samples, *, workers=1, refactorise=False, **mesh):
+def generate(folder, problem, samples, *, workers=None, refactorise=False, **mesh):
+    """By so many workers, or in the test process."""
     made = data.recipe.parse(recipe(problem, samples, **mesh))
-    return data.generate(made, folder, workers, refactorise=refactorise)
+    if workers:
+        return data.generate(made, folder, workers, refactorise=refactorise)
+    with ThreadPoolExecutor(1) as here:
+        return data.generate(made, folder, 1, executor=here, refactorise=refactorise)
 
 
 def direct(ds, prepare=False):
@@ -130,13 +135,13 @@ def test_killed_while_it_prepares_a_generation_continues_and_ends_the_same(prepa
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert generate(out, BALL, MANY, cells=3, degree=1).digest() == prepared.digest()
+    assert generate(out, BALL, MANY, workers=1, cells=3, degree=1).digest() == prepared.digest()
     assert not (out / "blocks").exists()
 
 
 def test_a_sample_that_leaves_the_region_is_solved_the_slow_way_and_told_in_its_record(tmp_path, capfd):
     low = {"kind": "ball_prior", "z": [0.3, 0.78]}
-    ds = generate(tmp_path / "low", {**BALL, "prior": low}, MANY, cells=3, degree=1)
+    ds = generate(tmp_path / "low", {**BALL, "prior": low}, MANY, workers=1, cells=3, degree=1)
     slow = np.strings.startswith(ds.records["method"], "refactorise")
     lowest = ds.parameters[:, 2] - ds.parameters[:, 3] - 0.05
     np.testing.assert_array_equal(slow, lowest < ds.problem.region[0, 2])

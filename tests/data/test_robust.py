@@ -17,13 +17,16 @@ PATIENCE = 60  # seconds until a process that should have done something is give
 # Stands still once HOLD samples are in the folder, until the file OUT.go is there.
 SCRIPT = """
 import os, sys, time
+from concurrent.futures import ThreadPoolExecutor
 import data
 recipe, out, part, hold = sys.argv[1:]
 def watch(event):
     while event.done >= int(hold) and not os.path.exists(out + ".go"):
         time.sleep(0.05)
+part = data.Part.of(part) if part else None
 try:
-    data.generate(recipe, out, 1, progress=watch, part=data.Part.of(part) if part else None)
+    with ThreadPoolExecutor(1) as here:
+        data.generate(recipe, out, 1, progress=watch, executor=here, part=part)
 except data.DataError as error:
     sys.exit(str(error))
 """
@@ -76,7 +79,7 @@ def test_of_two_generators_started_together_one_is_refused_and_the_other_finishe
     assert data.open(out).digest() == dataset.digest()
 
 
-def test_a_part_that_is_killed_costs_its_neighbour_nothing(start, recipe_file, dataset, tmp_path):
+def test_a_part_that_is_killed_costs_its_neighbour_nothing(start, recipe_file, dataset, here, tmp_path):
     out = tmp_path / "parts"
     killed, other = start(out, "1/2", hold=4), start(out, "2/2")
     wait_for(lambda: any(out.glob("shards/*.h5")))
@@ -86,7 +89,7 @@ def test_a_part_that_is_killed_costs_its_neighbour_nothing(start, recipe_file, d
     assert other.returncode == 0
     kept = shards(out)
     assert 3 <= len(kept) < 7
-    ds = data.generate(recipe_file, out, 1, part=data.Part(1, 2))
+    ds = data.generate(recipe_file, out, 1, part=data.Part(1, 2), executor=here)
     assert kept.items() <= shards(out).items()
     assert ds.digest() == data.open(out).digest() == dataset.digest()
 
@@ -102,7 +105,7 @@ def mind_permissions():
 
 
 def test_a_folder_made_read_only_half_way_is_told_and_a_later_run_continues(
-    start, recipe_file, dataset, tmp_path
+    start, recipe_file, dataset, here, tmp_path
 ):
     out = tmp_path / "closed"
     (out / "shards").mkdir(parents=True)
@@ -117,6 +120,6 @@ def test_a_folder_made_read_only_half_way_is_told_and_a_later_run_continues(
     assert "closed: cannot be written (Permission denied); make room or give another folder" in said
     assert "Traceback" not in said
     assert 1 <= len(kept) < 7
-    assert data.generate(recipe_file, out, 1).digest() == dataset.digest()
+    assert data.generate(recipe_file, out, 1, executor=here).digest() == dataset.digest()
     assert kept.items() <= shards(out).items()
     assert not list(out.rglob("*.part"))

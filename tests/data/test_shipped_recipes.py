@@ -1,6 +1,5 @@
 """Recipes that come with the package: every split of each can be drawn and, on coarse meshes, solved."""
 
-import concurrent.futures
 import warnings
 
 import numpy as np
@@ -37,7 +36,7 @@ def test_what_is_out_of_the_distribution_lies_outside_and_on_a_mesh_of_its_own(n
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if recipes.load(n).problem["kind"] == "conductivity"])
-def test_every_split_can_be_solved(name, tmp_path):
+def test_every_split_can_be_solved(name, here, tmp_path):
     """The linear problems have one matrix a split, whatever is drawn: tests of the problems have those."""
     recipe = recipes.load(name)
     mesh = COARSE[recipe.problem["parametrisation"]["kind"]]
@@ -46,7 +45,7 @@ def test_every_split_can_be_solved(name, tmp_path):
         for split, about in recipe.splits.items()
     }
     few = recipe.model_copy(update={"splits": splits, "store": recipes.Store(shard=1)})
-    with concurrent.futures.ThreadPoolExecutor(1) as here, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("error")  # a sample that failed, an undeclared inverse crime
         ds = data.generate(few, tmp_path / name, 1, executor=here)
     for split in recipe.splits:

@@ -29,21 +29,16 @@ CELLS = {
 
 
 @pytest.fixture(scope="module")
-def cauchy(tmp_path_factory):
+def cauchy(here, tmp_path_factory):
     """Complex unknowns and data; read only."""
-    with concurrent.futures.ThreadPoolExecutor(1) as here:  # a process would import the solver anew
-        return data.generate(
-            data.recipe.parse(CAUCHY), tmp_path_factory.mktemp("cauchy") / "set", 1, executor=here
-        )
+    folder = tmp_path_factory.mktemp("cauchy") / "set"
+    return data.generate(data.recipe.parse(CAUCHY), folder, 1, executor=here)
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def cells(here, tmp_path_factory):
     """Real unknowns and data; read only."""
-    with concurrent.futures.ThreadPoolExecutor(1) as here:
-        return data.generate(
-            data.recipe.parse(CELLS), tmp_path_factory.mktemp("cells") / "set", 1, executor=here
-        )
+    return data.generate(data.recipe.parse(CELLS), tmp_path_factory.mktemp("cells") / "set", 1, executor=here)
 
 
 # -- views ----------------------------------------------------------------------------------------------
