@@ -5,7 +5,7 @@ which the caller passes, and stored with the model as plain arrays (``state``, `
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -178,33 +178,56 @@ class Normalise:
 
 @dataclass(frozen=True, eq=False)
 class Standardise:
-    """Parameters (n, p) -> the same with zero mean and unit variance over the training samples."""
+    """Parameters (n, p) -> (n, q) real, of zero mean and unit variance over the training samples.
 
-    mean: np.ndarray  #: (p,)
-    scale: np.ndarray  #: (p,)
+    q = p for real parameters; complex ones become [Re, Im], q = 2p, and come back complex.
+
+    With one ``common`` scale the mean of the variances is 1 instead of each: squared errors of the result are those
+    of the parameters in their own unit, so that a network attends to what is large. For components of one field
+    (modes, cells), of which many may be small and out of reach; not for parameters of different units.
+    """
+
+    mean: np.ndarray  #: (q,)
+    scale: np.ndarray  #: (q,)
+    pairs: np.ndarray = field(default_factory=lambda: np.zeros(()))  #: (), 1 where the parameters are complex
 
     @classmethod
-    def fit(cls, parameters: np.ndarray) -> "Standardise":
+    def fit(cls, parameters: np.ndarray, *, common: bool = False) -> "Standardise":
         """From training parameters (n, p)."""
-        parameters = _checked("parameters", parameters, float)
+        pairs = np.iscomplexobj(parameters)
+        parameters = _checked("parameters", parameters, complex if pairs else float)
+        parameters = realify(parameters) if pairs else parameters
         mean, scale = parameters.mean(axis=0), parameters.std(axis=0)
+        if common:
+            scale = np.full_like(scale, np.sqrt(np.mean(scale**2)))
         constant = np.flatnonzero(scale <= np.finfo(float).eps * np.abs(mean))
         if constant.size:
             raise DataError(
                 f"parameters: column {constant[0]} is the same in all {len(parameters)} samples; fit on "
                 "samples that vary."
             )
-        return cls(mean, scale)
+        return cls(mean, scale, np.asarray(float(pairs)))
 
     def __call__(self, parameters: np.ndarray) -> np.ndarray:
-        """Parameters -> unit scale."""
-        return (_checked("parameters", parameters, float, len(self.mean)) - self.mean) / self.scale
+        """(n, p) in their units -> (n, q) of unit scale."""
+        parameters = _checked("parameters", parameters, complex if self.pairs else float, self.parameters)
+        return ((realify(parameters) if self.pairs else parameters) - self.mean) / self.scale
 
     def inverse(self, standardised: np.ndarray) -> np.ndarray:
-        """Unit scale -> parameters."""
-        return (
-            _checked("standardised parameters", standardised, float, len(self.mean)) * self.scale + self.mean
-        )
+        """(n, q) of unit scale -> (n, p) in their units."""
+        values = _checked("standardised parameters", standardised, float, len(self.mean))
+        values = values * self.scale + self.mean
+        return complexify(values) if self.pairs else values
+
+    @property
+    def components(self) -> int:
+        """Number q of real numbers."""
+        return len(self.mean)
+
+    @property
+    def parameters(self) -> int:
+        """Number p of parameters."""
+        return len(self.mean) // (2 if self.pairs else 1)
 
     def state(self) -> dict[str, np.ndarray]:
         """Plain arrays from which :meth:`from_state` rebuilds this object."""
@@ -212,8 +235,8 @@ class Standardise:
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> "Standardise":
-        """The inverse of :meth:`state`."""
-        return _from_state(cls, state)
+        """The inverse of :meth:`state`; one written before there were complex parameters is of real ones."""
+        return _from_state(cls, {"pairs": np.zeros(()), **state})
 
 
 def _arranged(observations: np.ndarray, steps: int) -> np.ndarray:

@@ -18,7 +18,7 @@ class RunSpec(pydantic.BaseModel):
     family: Literal["resnet", "fractional", "dense-additive", "dense-concatenating"] = pydantic.Field(
         "resnet", description="family of the network"
     )
-    time: Literal["fixed", "free", "positive", "simplex", "simplex-horizon"] = pydantic.Field(
+    time: Literal["fixed", "free", "positive", "simplex", "simplex-horizon", "uniform"] = pydantic.Field(
         "fixed", description="time steps: fixed, or learned under one of the other rules"
     )
     layers: Count = pydantic.Field(8, description="layers, which are time steps")
@@ -87,7 +87,7 @@ class RunSpec(pydantic.BaseModel):
         if self.family == "fractional" and self.time == "free":
             raise ValueError(
                 "time is 'free' in a fractional network, where a step that turns negative gives NaN; "
-                "choose positive, simplex, simplex-horizon or fixed."
+                "choose positive, simplex, simplex-horizon, uniform or fixed."
             )
         return self
 

@@ -16,7 +16,7 @@ from surrogates import architecture, files
 from surrogates.errors import SurrogateError
 
 FORMAT = "maxwell-inverse model"
-VERSION = 1
+VERSION = 2
 """Version of the file, raised when an older package could no longer read it."""
 
 ENCODINGS: Mapping[str, type] = {kind.__name__: kind for kind in (Compression, Normalise)}
@@ -34,9 +34,9 @@ def _package() -> str:
 class Model:
     """θ̂(d) = decode⁻¹(Φ(encode(d))): observations in, parameters in their units out.
 
-    net         Φ, (n, k) real features ↦ (n, p) standardised parameters
+    net         Φ, (n, k) real features ↦ (n, q) standardised parameters
     encode      fitted ``data.transforms.Compression`` or ``Normalise``, (n, m) complex ↦ (n, k) features
-    decode      fitted ``data.transforms.Standardise`` of the parameters
+    decode      fitted ``data.transforms.Standardise`` of the parameters: q = p if they are real, 2p if complex
     names       of the p parameters
     units       of the p parameters, "" for none; empty: unknown
     softened    whether ``data.transforms.soften`` acts on the features before they enter
@@ -44,8 +44,7 @@ class Model:
     digest      of the recipe of that data set (``data.open(path).manifest.digest``)
     version     of the package that made the model
 
-    Raises ``SurrogateError`` when net, transforms and names do not fit together. Not for complex parameters:
-    give their real and imaginary parts names of their own.
+    Raises ``SurrogateError`` when net, transforms and names do not fit together.
     """
 
     net: nn.Module
@@ -61,21 +60,21 @@ class Model:
     def __post_init__(self):
         for name in ("names", "units"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        count = len(self.names)
-        for what, found, expected in (
-            ("features of encode", self.encode.components, self.net.inputs),
-            ("parameters of decode", len(self.decode.mean), self.net.outputs),
-            ("names", count, self.net.outputs),
-            ("units", len(self.units) or count, self.net.outputs),
+        count = self.decode.parameters
+        for what, found, owner, expected in (
+            ("features of encode", self.encode.components, "net expects", self.net.inputs),
+            ("numbers of decode", self.decode.components, "net expects", self.net.outputs),
+            ("names", len(self.names), "decode has parameters", count),
+            ("units", len(self.units) or count, "decode has parameters", count),
         ):
             if found != expected:
                 raise SurrogateError(
-                    f"a model needs as many {what} as its net expects ({expected}), but was given {found}"
+                    f"a model needs as many {what} as its {owner} ({expected}), but was given {found}"
                 )
 
     @torch.no_grad()
     def estimate(self, observations: np.ndarray) -> np.ndarray:
-        """Return parameters (n, p) float64 in their units for observations (n, m), complex or real.
+        """Return parameters (n, p), float64 or complex128, in their units for observations (n, m), complex or real.
 
         Transforms compute in float64 on the host, the net where and in what precision its parameters are.
         Raises ``data.DataError`` for observations of another width and for NaN.

@@ -40,10 +40,12 @@ class TimeGrid(nn.Module, ABC):
     ``free``      the parameters themselves                          no              learned
     ``positive``  (T/L)(ε + (1−ε) softplus(min(θ_l, θ⁺))/ln 2)       yes             learned
     ``simplex``   T(ε/L + (1−ε) softmax(θ)_l), Σ_l τ_l = T           yes             fixed or learned
+    ``uniform``   T/L                                                yes             learned
     ============  =================================================  ==============  ===============
 
-    with ε = ``FLOOR`` and θ⁺ = ``CEILING``; a learned horizon of ``simplex`` is a positive step. ``free`` is the
-    rule of Antil, Díaz and Herberg (arXiv 2204.08528); learned steps go back to Benning et al. (doi
+    with ε = ``FLOOR`` and θ⁺ = ``CEILING``; a learned horizon of ``simplex`` or ``uniform`` is a positive step.
+    ``uniform`` and ``simplex`` take ``positive`` apart: one learns how far, the other where. ``free`` is the rule
+    of Antil, Díaz and Herberg (arXiv 2204.08528); learned steps go back to Benning et al. (doi
     10.3934/jcd.2019009). Do not use ``free`` where steps must stay positive (powers of τ, certificates): training
     does drive them below zero in deep nets. Do not compare rules at different horizons without a sweep over T: a
     longer horizon alone changes the net.
@@ -78,6 +80,11 @@ class TimeGrid(nn.Module, ABC):
     def simplex(layers: int, horizon: float = 1.0, *, learn_horizon: bool = False) -> "TimeGrid":
         """Positive steps that share out a horizon, which is fixed unless ``learn_horizon``."""
         return _Simplex(layers, horizon, learn_horizon)
+
+    @staticmethod
+    def uniform(layers: int, horizon: float = 1.0) -> "TimeGrid":
+        """Equal steps whose sum is learned: one number, without placement of steps."""
+        return _Uniform(layers, horizon)
 
     @abstractmethod
     def forward(self) -> Tensor:
@@ -166,6 +173,21 @@ class _Simplex(TimeGrid):
         return horizon.unsqueeze(-1) * (FLOOR / self.layers + (1 - FLOOR) * self.logits.softmax(-1))
 
 
+class _Uniform(TimeGrid):
+    rule = "uniform"
+
+    def __init__(self, layers, horizon):
+        super().__init__()
+        start = _uniform(layers, horizon)
+        self.register_buffer("start", torch.as_tensor(float(horizon), dtype=start.dtype))
+        self.stretch = nn.Parameter(torch.zeros_like(self.start))
+        self.layers = layers
+
+    def forward(self):
+        step = self.start / self.layers * _positive_factor(self.stretch)
+        return step.unsqueeze(-1).expand(*step.shape, self.layers)
+
+
 RULES: Mapping[str, Callable[[int, float], TimeGrid]] = MappingProxyType(
     {
         "fixed": TimeGrid.fixed,
@@ -173,6 +195,7 @@ RULES: Mapping[str, Callable[[int, float], TimeGrid]] = MappingProxyType(
         "positive": TimeGrid.positive,
         "simplex": TimeGrid.simplex,
         "simplex-horizon": partial(TimeGrid.simplex, learn_horizon=True),
+        "uniform": TimeGrid.uniform,
     }
 )
 """Every rule under the name that configuration files use, as a constructor (layers, horizon) -> grid."""

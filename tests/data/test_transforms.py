@@ -84,7 +84,12 @@ def test_standardise_gives_zero_mean_and_unit_variance_and_has_an_inverse(shape)
 
 
 @pytest.mark.parametrize(
-    "transform", [Compression.fit(complex_data(1, 20, 5), 4), Standardise.fit(complex_data(1, 20, 5).real)]
+    "transform",
+    [
+        Compression.fit(complex_data(1, 20, 5), 4),
+        Standardise.fit(complex_data(1, 20, 5).real),
+        Standardise.fit(complex_data(1, 20, 5), common=True),
+    ],
 )
 def test_a_transform_survives_its_state(transform, tmp_path):
     np.savez(tmp_path / "state.npz", **transform.state())
@@ -116,12 +121,31 @@ def test_mistakes_are_told_in_one_sentence():
         assert "\n" not in str(caught.value)
 
 
-def test_complex_parameters_go_through_realify_and_are_not_halved_silently():
+def test_complex_parameters_are_pairs_of_real_ones_inside():
     theta = complex_data(0, 20, 3)
+    scale = Standardise.fit(theta)
+    assert (scale.parameters, scale.components) == (3, 6)
+    np.testing.assert_array_equal(scale(theta), Standardise.fit(realify(theta))(realify(theta)))
+    np.testing.assert_allclose(scale.inverse(scale(theta)), theta)
     with pytest.raises(DataError, match=r"parameters: are complex, expected real numbers; give realify"):
-        Standardise.fit(theta)
-    scale = Standardise.fit(realify(theta))
-    np.testing.assert_allclose(complexify(scale.inverse(scale(realify(theta)))), theta)
+        Standardise.fit(theta.real)(theta)
+
+
+def test_with_a_common_scale_squared_errors_are_those_of_the_parameters():
+    theta = complex_data(0, 50, 4)
+    scale = Standardise.fit(theta, common=True)
+    z = scale(theta)
+    np.testing.assert_allclose(np.mean(z.var(axis=0)), 1)
+    ratio = np.linalg.norm(z[1:] - z[:-1], axis=1) / np.linalg.norm(theta[1:] - theta[:-1], axis=1)
+    np.testing.assert_allclose(ratio, ratio[0])
+    np.testing.assert_allclose(scale.inverse(z), theta)
+
+
+def test_a_state_without_pairs_is_of_real_parameters():
+    theta = complex_data(0, 20, 3).real
+    state = Standardise.fit(theta).state()
+    del state["pairs"]
+    np.testing.assert_array_equal(Standardise.from_state(state)(theta), Standardise.fit(theta)(theta))
 
 
 def test_real_observations_compress_as_complex_ones_without_imaginary_part():

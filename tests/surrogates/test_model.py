@@ -120,7 +120,7 @@ class TestDoor:
         parts = {"net": made.net, "encode": made.encode, "decode": made.decode, "names": made.names}
         for change, said in (
             ({"net": FeedForward(11, 2, 4, 1)}, r"features of encode .*\(11\).*given 12"),
-            ({"decode": Standardise(np.zeros(3), np.ones(3))}, r"parameters of decode .*\(2\).*given 3"),
+            ({"decode": Standardise(np.zeros(3), np.ones(3))}, r"numbers of decode .*\(2\).*given 3"),
             ({"names": ("x",)}, r"names .*\(2\).*given 1"),
             ({"units": ("m",)}, r"units .*\(2\).*given 1"),
         ):
