@@ -122,6 +122,11 @@ class WhitenedSystem:
         self._basis = self._root @ right.conj().T  # L V (p, r): the unknown that each singular value sees
         self.linear = isinstance(forward, LinearForwardMap)
 
+    @property
+    def basis(self) -> np.ndarray:
+        """L V (p, r): the unknown that each singular value of `values` sees, in units of θ."""
+        return self._basis
+
     def invert(self, observation, method: Filter, rule: Rule) -> Estimate:
         """θ̂ for one observation (m,), its penalty chosen by the rule."""
         if not isinstance(rule, Rule):

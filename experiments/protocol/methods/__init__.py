@@ -1,0 +1,1 @@
+"""Yardsticks: classical inversion, and learned baselines that are no networks."""
