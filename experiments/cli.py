@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "set trained networks beside each other and beside classical inversion",
     "report": "write a comparison as one self-contained HTML file",
     "reproduce": "put the claims of a paper to experiments: a verdict on each",
+    "depths": "what fixed and learned steps do to gradients and to training, from 4 to 512 layers",
     "bench": "are the data right, and how fast do they come: tables of error, order, seconds and memory",
 }
 """Every subcommand with its line of help; its module in `experiments.commands` has the same name."""

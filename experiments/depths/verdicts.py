@@ -1,0 +1,184 @@
+"""What the study of depth says of learned against fixed steps, in sentences with intervals."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments.depths.spec import Depths, Rule
+from experiments.depths.tables import Found, relative_loss, trained
+from experiments.variants import FAMILY_NAMES
+
+SEED, RESAMPLES = 66, 20_000
+UNRESOLVED = 14.0  # decades below the largest singular value in which the smallest is round-off
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a network, in which learned and fixed steps are compared.
+
+    value : (study, member) to the figure, None where the network has none.  better : the sign of an improvement.
+    """
+
+    name: str
+    text: str
+    unit: str
+    better: int
+    value: Callable[[Depths, dict[str, Any]], float | None]
+
+
+def _imbalance(study, member):
+    last = member["gradients"][-1]
+    return None if last is None or last["state_ratio"] is None else abs(last["state_ratio"])
+
+
+def _change(study, member):
+    if not trained(study, member) or not member["sensitivity"]:
+        return None
+    value = member["sensitivity"][f"{study.spec.perturbations[0]:g}"]
+    return np.log10(value) if value else None
+
+
+METRICS = (
+    Metric("trained", "share of networks that train", "", 1, lambda s, m: float(trained(s, m))),
+    Metric("loss", "log10 of the validation loss", "", -1, lambda s, m: np.log10(relative_loss(m))),
+    Metric("imbalance", "|log10| of first over last costate after training", " decades", -1, _imbalance),
+    Metric("sensitivity", "log10 of the output's change under changed steps", "", -1, _change),
+)
+
+
+def rule_name(rule: Rule) -> str:
+    """A rule for a reader: its kind and its horizon (at the start)."""
+    horizon = f"{rule.horizon:g}" if rule.step is None else "L" if rule.step == 1 else f"{rule.step:g} L"
+    return f"{rule.time}, T = {horizon}" + ("" if rule.time == "fixed" else " at the start")
+
+
+def family_name(family: str) -> str:
+    """A family for a reader."""
+    return FAMILY_NAMES.get(family, "plain feed-forward")
+
+
+def comparisons(study: Depths, found: Found) -> list[dict[str, Any]]:
+    """Learned minus fixed in every metric, paired by depth, scale and seed, each family and rule by itself.
+
+    A comparison has the mean over all pairs in which both networks have the figure, and an interval by the
+    bootstrap of seeds (depths and scales are no sample of anything and stay).  There are many: each is of the level
+    1 − 0.05/number, so that all of them hold at once with 95 % (Bonferroni).  With few seeds they are rough.
+    """
+    cells = {(c["family"], c["rule"], c["depth"], c["scale"]): c["members"] for c in found}
+    pairs = [
+        (family, fixed, learned)
+        for family, about in study.spec.families.items()
+        for fixed in about.rules
+        for learned in about.rules
+        if study.spec.rules[fixed].time == "fixed" != study.spec.rules[learned].time
+    ]
+    level = 0.05 / max(1, len(pairs) * len(METRICS))
+    result = []
+    for family, fixed, learned in pairs:
+        both = [
+            (cells[family, fixed, depth, scale], members)
+            for (name, rule, depth, scale), members in cells.items()
+            if (name, rule) == (family, learned)
+        ]
+        for metric in METRICS:
+            gaps = np.array([[_gap(study, metric, *pair) for pair in zip(*c, strict=True)] for c in both])
+            found_here = _interval(gaps, level, f"{family}|{fixed}|{learned}|{metric.name}")
+            result.append(
+                {"family": family, "fixed": fixed, "learned": learned, "metric": metric.name}
+                | {"pairs": int(np.isfinite(gaps).sum()), "seeds": study.extent.seeds}
+                | found_here
+                | {"verdict": _verdict(metric, study.extent.seeds, **found_here)}
+            )
+    return result
+
+
+def sentences(study: Depths, compared: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each comparison."""
+    metrics, found = {metric.name: metric for metric in METRICS}, []
+    for one in compared:
+        metric, rules = metrics[one["metric"]], study.spec.rules
+        who = f"{family_name(one['family'])}, steps {rule_name(rules[one['learned']])}, against "
+        who += f"{rule_name(rules[one['fixed']])}: {metric.text}"
+        if one["mean"] is None:
+            found.append(f"{who}: no pair in which both have it.")
+            continue
+        span = f"{one['low']:+.3g} to {one['high']:+.3g}"
+        found.append(
+            f"{who} {one['mean']:+.3g}{metric.unit} ({one['pairs']} pairs, all {len(compared)} intervals together "
+            f"95 %: {span}); {one['verdict']}."
+        )
+    return found
+
+
+def reach(study: Depths, found: Found) -> list[str]:
+    """For each family and rule, the depths at which at least half of the seeds train, by scale of the weights."""
+    result = []
+    for family, about in study.spec.families.items():
+        for rule in about.rules:
+            parts = []
+            for scale in study.extent.scales:
+                here = [c for c in found if (c["family"], c["rule"], c["scale"]) == (family, rule, scale)]
+                good = [cell["depth"] for cell in here if 2 * _count(study, cell) >= len(cell["members"])]
+                where = "all depths" if len(good) == len(here) else ", ".join(map(str, good)) or "none"
+                parts.append(f"{where} with initial weights times {scale:g}")
+            name = f", {rule_name(study.spec.rules[rule])}" if family != "plain" else ""
+            deepest = max(cell["depth"] for cell in found if cell["family"] == family)
+            result.append(
+                f"{family_name(family)}{name}: at least half of the seeds train at {'; '.join(parts)} "
+                f"(depths to {deepest})."
+            )
+    return result
+
+
+def _count(study, cell) -> int:
+    return sum(trained(study, member) for member in cell["members"])
+
+
+def bounds_hold(found: Found) -> dict[str, int]:
+    """How many measured values were held against their bounds of ∂y_L/∂y_0, and how many lie outside.
+
+    σ_min ≥ lower (where round-off lets it be known), σ_max ≤ upper, and the ratio of costates between both.
+    """
+    checked = outside = 0
+    for member in (member for cell in found for member in cell["members"]):
+        ends = (member["gradients"][0], member["gradients"][-1])
+        for spectra, seen in zip(member["spectra"], ends, strict=True):
+            if spectra is None:
+                continue
+            low, high = spectra["lower"], spectra["upper"]
+            tests = []
+            if spectra["largest"] is not None:
+                tests.append(spectra["largest"] <= high + 1e-9)
+                resolved = spectra["smallest"] > spectra["largest"] - UNRESOLVED
+                tests += [spectra["smallest"] >= low - 1e-9] if resolved else []
+            if seen is not None and seen["state_ratio"] is not None:
+                tests.append(low - 1e-9 <= seen["state_ratio"] <= high + 1e-9)
+            checked, outside = checked + len(tests), outside + tests.count(False)
+    return {"checked": checked, "outside": outside}
+
+
+def _gap(study, metric, fixed, learned) -> float:
+    one, other = metric.value(study, fixed), metric.value(study, learned)
+    return np.nan if one is None or other is None else other - one
+
+
+def _interval(gaps: np.ndarray, level: float, name: str) -> dict[str, float | None]:
+    """Mean of (cells, seeds), NaN left out, and its interval over resampled seeds."""
+    sums, counts = np.nansum(gaps, axis=0), np.isfinite(gaps).sum(axis=0)
+    if not counts.any():
+        return {"mean": None, "low": None, "high": None}
+    rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
+    picks = rng.integers(len(sums), size=(RESAMPLES, len(sums)))
+    total, count = sums[picks].sum(axis=1), counts[picks].sum(axis=1)
+    means = total[count > 0] / count[count > 0]
+    low, high = np.quantile(means, [level / 2, 1 - level / 2])
+    return {"mean": float(sums.sum() / counts.sum()), "low": float(low), "high": float(high)}
+
+
+def _verdict(metric, seeds, mean, low, high) -> str:
+    if mean is None or seeds == 1 or low <= 0 <= high:
+        return "no difference shown"
+    return "better" if np.sign(mean) == metric.better else "worse"
