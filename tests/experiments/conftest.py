@@ -1,8 +1,12 @@
 """One small study on real finite-element data, made once for all test processes through the command line."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import pytest
 from filelock import FileLock
 
+from data import executors
 from experiments import cli
 
 RECIPE = """
@@ -43,6 +47,18 @@ resnet-learned = { family = "resnet", time = "simplex" }
 fractional-fixed = { family = "fractional", time = "fixed" }
 fractional-learned = { family = "fractional", time = "simplex" }
 """
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Workers as threads: their start would be most of a test."""
+
+    @contextmanager
+    def local(workers):
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool
+
+    monkeypatch.setattr(executors, "local", local)
 
 
 @pytest.fixture(scope="session")

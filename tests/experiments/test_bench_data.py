@@ -104,7 +104,7 @@ def test_who_cannot_compute_is_told_in_one_sentence(recipe_file, tmp_path, capsy
     assert not (tmp_path / "none").exists()
 
 
-def test_failed_samples_are_listed_and_tried_again_on_request(tmp_path, capsys, monkeypatch):
+def test_failed_samples_are_listed_and_tried_again_on_request(tmp_path, capsys, monkeypatch, in_this_process):
     recipe = tmp_path / "strong.toml"
     recipe.write_text(
         'seed = 7\n[problem]\nkind = "conductivity"\nprior = { contrast = [60.0, 100.0] }\n[mesh]\ncells = 3\n'

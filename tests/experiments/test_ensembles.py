@@ -1,8 +1,6 @@
 """Runs that train together: who does, and that neither kills nor company nor a diverging member harm a run."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -11,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import surrogates
-from data import executors
 from experiments import ensembles, runs
 from experiments.errors import StudyError
 from experiments.specs import RunSpec
-from experiments.study import Study, company, load, train_all
+from experiments.study import Study, load, train_all
+from experiments.training import company
 
 SMALL = {"layers": 3, "width": 8, "components": 6, "epochs": 3, "batch": 16, "draws": 2}
 RESNET = RunSpec(**SMALL)
@@ -35,6 +33,8 @@ OTHER = {
     "damping": 0.1,
     "components": 5,
     "amplitude": "linear",
+    "scale": "common",
+    "samples": 30,
     "noise": 0.1,
     "draws": 3,
     "epochs": 4,
@@ -107,18 +107,6 @@ def killed_while_writing(monkeypatch):
 
     yield prepare
     monkeypatch.undo()
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Workers as threads: their start would be most of a test."""
-
-    @contextmanager
-    def local(workers):
-        with ThreadPoolExecutor(workers) as pool:
-            yield pool
-
-    monkeypatch.setattr(executors, "local", local)
 
 
 @given(
