@@ -103,11 +103,11 @@ class Calibrated(TrainingRange):
 
     Measured with 12 components and 1 % noise at a rate of 5 % (7.3 % for the 40 validation samples of
     two_balls_small), as `maxinv invert RUN DATA --split SPLIT --noise 0.01 --no-residuals` prints it.  False alarms
-    on the split test: cauchy_small 7.5 %, magnetisation_small 2.5 %, demo 2 %, two_balls_small 8.3 %.  Found: another
-    unit (times or over 1000), zeros and shuffled columns 100 %; conjugated data of conductivity 98 to 100 %, of
-    cauchy 12 %; patches too narrow (test_narrow) 72 %; contrasts too strong (test_strong) 17 %.  Not found, since
-    the data look alike: another depth or height of the sensors (test_deep 6 %, test_high 1 %), more blocks
-    (test_many 2 %), two balls where the network knows one (7 to 12 %).  Silence is no promise.
+    on the split test: cauchy_small 7.5 %, magnetisation_small 2.5 %, demo 2 %, two_balls_small 8.3 %.  Found:
+    another unit (times or over 1000), zeros and shuffled columns 100 %; conjugated data 98 to 100 % for
+    conductivity, 12 % for cauchy; patches too narrow (test_narrow) 72 %; contrasts too strong (test_strong) 17 %.
+    Not found, since the data look alike: another depth or height of the sensors (test_deep 6 %, test_high 1 %),
+    more blocks (test_many 2 %), two balls where the network knows one (7 to 12 %).  Silence is no promise.
 
     Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World (2005), chapter 2.
     """
