@@ -90,18 +90,20 @@ def load(file: Path) -> Paper:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number with its 95 % interval over `count` seeds; without an interval it decides nothing.
+    """A number with its 95 % interval over `count` seeds; without an interval, or a number, it decides nothing.
 
     note : what a reader should know beside it, such as how many seeds were left out.
     """
 
-    value: float
+    value: float | None
     low: float | None
     high: float | None
     count: int
     note: str = ""
 
     def __str__(self):
+        if self.value is None:
+            return "no number"
         if self.low is None:
             return f"{self.value:.3g}"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
