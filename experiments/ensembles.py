@@ -29,7 +29,7 @@ def folder(out: Path, names: Sequence[str]) -> Path:
 def train(dataset: str | Path, out: str | Path, group: Mapping[str, RunSpec]) -> dict[str, float | str]:
     """Train the runs of a group into the folders `out`/name, or continue; complete runs are never touched.
 
-    group : name to specification, alike as `experiments.study.company` says; one alone trains by `runs.train`.
+    group : name to specification, alike as `experiments.training.company` says; one alone trains by `runs.train`.
     Returns what was trained now: name to validation loss, or to the sentence that says why it came to nothing.
     Such a run has no files, and asking again gives the same sentence from the checkpoint.
 
@@ -66,7 +66,7 @@ def tidy(out: Path) -> None:
     for home in sorted(out.glob(".together-*")):
         names = _listed(home)
         if names is None:  # it may be about to be written, by whoever holds its runs: any of those here
-            folders = [file.parent for file in out.glob("*/.lock")]
+            folders = [file.parent for file in out.rglob(".lock")]
         elif all(runs.finished(out / name) for name in names):
             folders = [out / name for name in names]
         else:

@@ -40,24 +40,25 @@ FAMILIES: dict[str, Callable[..., surrogates.LayeredNet]] = {
         growth=spec.growth, **common
     ),
 }
-"""How a specification's family name becomes a network."""
+"""How a specification's family name becomes a network with time steps."""
 
 
 def _field(spec: RunSpec) -> fields.Field:
     return fields.Antisymmetric(spec.damping) if spec.field == "antisymmetric" else fields.Dense()
 
 
-def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet:
+def build(spec: RunSpec, inputs: int, outputs: int) -> surrogates.LayeredNet | surrogates.FeedForward:
     """The untrained network of a specification; equal seeds give equal weights in every family and rule."""
-    return FAMILIES[spec.family](
-        spec,
-        inputs=inputs,
-        outputs=outputs,
-        width=spec.width,
-        time=surrogates.RULES[spec.time](spec.layers, spec.horizon),
-        activation=ACTIVATIONS[spec.activation],
-        generator=torch.Generator().manual_seed(spec.seed),
-    )
+    common = {
+        "inputs": inputs,
+        "outputs": outputs,
+        "width": spec.width,
+        "activation": ACTIVATIONS[spec.activation],
+        "generator": torch.Generator().manual_seed(spec.seed),
+    }
+    if spec.family == "feed-forward":
+        return surrogates.FeedForward(layers=spec.layers, **common)
+    return FAMILIES[spec.family](spec, time=surrogates.RULES[spec.time](spec.layers, spec.horizon), **common)
 
 
 def _softened(spec: RunSpec) -> bool:
@@ -66,19 +67,22 @@ def _softened(spec: RunSpec) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A run before its first epoch: what training is asked for, and the gradient profile at the start."""
+    """A run before its first epoch: what training is asked for, and the gradient profile at the start.
+
+    A feed-forward network has no time steps, and no profile along them.
+    """
 
     spec: RunSpec
     data: TrainingData
-    net: surrogates.LayeredNet
+    net: surrogates.LayeredNet | surrogates.FeedForward
     settings: training.Settings
-    start: analysis.GradientProfile
+    start: analysis.GradientProfile | None
 
 
 def prepare(spec: RunSpec, known: TrainingData) -> Prepared:
     """Build the network of a run on the device of its data; StudyError when memory does not suffice."""
     try:
-        net = build(spec, known.compression.components, len(known.names)).to(known.target.device)
+        net = build(spec, known.compression.components, known.standardise.components).to(known.target.device)
     except (RuntimeError, MemoryError) as error:  # what torch raises when memory does not suffice
         raise StudyError(
             f"a network of width {spec.width} and {spec.layers} layers cannot be built "
@@ -91,7 +95,7 @@ def prepare(spec: RunSpec, known: TrainingData) -> Prepared:
         weight_decay=spec.weight_decay,
         seed=spec.seed,
     )
-    return Prepared(spec, known, net, settings, analysis.profile(net, *known.valid))
+    return Prepared(spec, known, net, settings, _profile(net, known))
 
 
 def write(out: Path, run: Prepared, result: training.Result, seconds: float, together: int = 1) -> None:
@@ -119,7 +123,8 @@ def write(out: Path, run: Prepared, result: training.Result, seconds: float, tog
         "best_epoch": result.best_epoch,
         "best_loss": result.best_loss,
         "trace": asdict(result.trace),
-        "gradients": {"start": _plain(run.start), "end": _plain(analysis.profile(net, *known.valid))},
+        "samples": len(known.target),
+        "gradients": {"start": _plain(run.start), "end": _plain(_profile(net, known))},
         "seconds": seconds,
         "together": together,
         "provenance": {**origin, "versions": {**origin["versions"], "torch": torch.__version__}},
@@ -223,7 +228,7 @@ def load(path: str | Path, device: str = "cpu") -> Run:
     spec = validated(RunSpec, record["spec"], f"{path / 'run.json'}: spec")
     model = surrogates.model.load(path / "model.pt", where)
     try:
-        net = build(spec, model.encode.components, len(record["names"]))
+        net = build(spec, model.encode.components, model.decode.components)
     except (RuntimeError, MemoryError) as error:
         raise _misfit(path, _clause(error)) from None
     for what, found, expected in (
@@ -269,7 +274,13 @@ def _misfit(path: Path, why: str) -> StudyError:
     )
 
 
-def _plain(profile) -> dict[str, list[float]]:
+def _profile(net, known: TrainingData) -> analysis.GradientProfile | None:
+    return analysis.profile(net, *known.valid) if isinstance(net, surrogates.LayeredNet) else None
+
+
+def _plain(profile) -> dict[str, list[float]] | None:
+    if profile is None:
+        return None
     return {name: getattr(profile, name).tolist() for name in ("states", "weights", "steps")}
 
 

@@ -15,8 +15,8 @@ class RunSpec(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    family: Literal["resnet", "fractional", "dense-additive", "dense-concatenating"] = pydantic.Field(
-        "resnet", description="family of the network"
+    family: Literal["resnet", "fractional", "dense-additive", "dense-concatenating", "feed-forward"] = (
+        pydantic.Field("resnet", description="family of the network")
     )
     time: Literal["fixed", "free", "positive", "simplex", "simplex-horizon", "uniform"] = pydantic.Field(
         "fixed", description="time steps: fixed, or learned under one of the other rules"
@@ -39,6 +39,12 @@ class RunSpec(pydantic.BaseModel):
     components: Count = pydantic.Field(12, description="principal components of the data that enter")
     amplitude: Literal["asinh", "linear"] = pydantic.Field(
         "asinh", description="size of a sample's features: softened (see data.transforms.soften) or as it is"
+    )
+    scale: Literal["each", "common"] = pydantic.Field(
+        "each", description="unknowns of unit variance each, or in one scale, as the components of a field"
+    )
+    samples: Count | None = pydantic.Field(
+        None, description="training samples, from the first (default: all)"
     )
     noise: pydantic.FiniteFloat = pydantic.Field(
         0.01, ge=0, description="noise of the training data, relative RMS"
@@ -69,6 +75,10 @@ class RunSpec(pydantic.BaseModel):
                     f"{name} is {getattr(self, name)!r}, which a {self.family} network does not have; leave it "
                     f"out, or choose {' or '.join(families)}."
                 )
+        if self.family == "feed-forward" and self.time != "fixed":
+            raise ValueError(
+                f"time is {self.time!r}, but a feed-forward network has no time steps; leave it out."
+            )
         if self.damping and self.field != "antisymmetric":
             raise ValueError(f"damping is {self.damping!r}, which an antisymmetric field alone has.")
         return self

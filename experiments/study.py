@@ -1,20 +1,15 @@
 """Studies: a TOML file that names a data recipe and the variants of a network to train on it."""
 
-from collections.abc import Mapping
-from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
+from experiments import training
 from experiments.errors import StudyError
 from experiments.files import read_toml, validated
-from experiments.progress import Progress
 from experiments.specs import RunSpec, StudySpec
+from experiments.training import Group, groups
 
 SHIPPED = Path(__file__).parent / "studies"
-
-MEMBERS_OWN = frozenset({"seed", "time", "horizon", "learning_rate", "weight_decay", "noise"})
-"""Settings in which runs that train together may differ; each noise brings data and a compression of its own."""
 
 
 @dataclass(frozen=True)
@@ -37,31 +32,9 @@ class Study:
             for seed in range(self.seeds)
         }
 
-    def groups(self) -> list[dict[str, RunSpec]]:
-        """The runs in the groups that train together, in the order of the study.
-
-        Runs of one `company` are cut into as few groups as `ensemble` allows, equal in size but for one run, so
-        that worker processes have equal shares.  They follow from the study alone, not from the number of workers
-        nor from what is complete, and so do the last digits of the weights.
-        """
-        companies: dict[tuple, list[str]] = {}
-        found, runs = [], self.runs()
-        for name, spec in runs.items():
-            companies.setdefault(company(spec), []).append(name)
-        for names in companies.values():
-            count = -(-len(names) // self.ensemble)
-            cuts = [len(names) * k // count for k in range(count + 1)]
-            found += [names[start:end] for start, end in pairwise(cuts)]
-        return [{name: runs[name] for name in names} for names in found]
-
-
-def company(spec: RunSpec) -> tuple:
-    """What runs must have in common to train as one program (`training.fit_ensemble`).
-
-    The start of a learned order is a member's own; an order that is not trained is a constant of the network.
-    """
-    own = MEMBERS_OWN | {"order"} if spec.learn_order else MEMBERS_OWN
-    return tuple((name, value) for name, value in spec.model_dump().items() if name not in own)
+    def groups(self) -> list[Group]:
+        """The runs in the groups that train together, in the order of the study; see `training.groups`."""
+        return groups(self.runs(), self.ensemble)
 
 
 def load(path: str | Path) -> Study:
@@ -107,56 +80,5 @@ def refuse_others(study: Study, out: Path, digest: str) -> None:
 
 
 def train_all(study: Study, dataset: Path, out: Path, workers: int | None = None) -> None:
-    """Train every run of a study that is not finished: groups in worker processes, from their checkpoints.
-
-    Raises StudyError when a worker dies, and, after all others are trained, for runs that left the numbers.
-    """
-    from data import executors
-    from experiments import ensembles
-    from experiments.runs import finished
-
-    total, done, todo, failures = len(study.runs()), 0, [], {}
-    for group in study.groups():
-        complete = sum(finished(out / name) for name in group)
-        done += complete
-        if complete < len(group):
-            todo.append(group)
-    with Progress("training", total, "networks") as progress:
-        progress.start(done)
-        if not todo:
-            ensembles.tidy(out)
-            return
-        workers = min(executors.usable_cores() if workers is None else workers, len(todo))
-        try:
-            with executors.local(workers) as executor:
-                waiting = [executor.submit(_train, str(dataset), str(out), group) for group in todo]
-                for future in as_completed(waiting):
-                    found = future.result()
-                    losses = {name: loss for name, loss in found.items() if not isinstance(loss, str)}
-                    failures |= {name: why for name, why in found.items() if name not in losses}
-                    done += len(losses)
-                    progress.update(
-                        done,
-                        ", ".join(f"{name}: validation loss {loss:.3f}" for name, loss in losses.items()),
-                    )
-        except BrokenExecutor:
-            raise StudyError(
-                f"{out}: a worker process died while training, often for want of memory; run the same "
-                "command again to continue, perhaps with fewer workers."
-            ) from None
-    ensembles.tidy(out)
-    if failures:
-        raise StudyError(
-            f"{out}: {done} of {total} networks are trained, but not {', '.join(failures)} "
-            f"({next(iter(failures.values()))}); change their settings, or leave them out."
-        )
-
-
-def _train(dataset: str, out: str, group: Mapping[str, RunSpec]) -> dict[str, float | str]:
-    """One group in a worker; see `ensembles.train`."""
-    import torch
-
-    from experiments import ensembles
-
-    torch.set_num_threads(1)
-    return ensembles.train(dataset, out, group)
+    """Train every run of a study that is not finished; see `training.train_all`."""
+    training.train_all([(dataset, group) for group in study.groups()], out, workers)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import data
 from data.transforms import Compression, Standardise, soften
+from experiments.errors import StudyError
 from experiments.specs import RunSpec
 
 
@@ -44,15 +45,19 @@ class TrainingData:
 
 def training_data(dataset: Path, digest: str, spec: RunSpec, device: torch.device) -> TrainingData:
     """The data of a run, transforms fitted on the training split alone; those of the last two calls are kept."""
-    return _read(dataset.absolute(), digest, spec.components, spec.amplitude, spec.noise, spec.draws, device)
+    what = spec.components, spec.amplitude, spec.noise, spec.draws, spec.samples, spec.scale
+    return _read(dataset.absolute(), digest, *what, device)
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path, digest, components, amplitude, noise, draws, device) -> TrainingData:
+def _read(path, digest, components, amplitude, noise, draws, samples, scale, device) -> TrainingData:
     dataset = data.open(path)
     train, valid = dataset.split("train"), dataset.split("valid")
+    if samples is not None and samples > len(train):
+        raise StudyError(f"{dataset.path}: has {len(train)} training samples, and {samples} were asked for.")
+    train = train.take(slice(0, samples))
     compression = Compression.fit(train.observe(noise), components)
-    standardise = Standardise.fit(train.parameters)
+    standardise = Standardise.fit(train.parameters, common=scale == "common")
 
     def entered(observations):
         return tensor(features(compression, amplitude, observations))

@@ -10,6 +10,7 @@ FAMILY_NAMES = {
     "fractional": "Fractional",
     "dense-additive": "additive DenseNet",
     "dense-concatenating": "concatenating DenseNet",
+    "feed-forward": "feed-forward",
 }
 
 # Okabe and Ito's colour-blind safe palette: a family is a hue, learned steps its dark shade.
@@ -22,6 +23,7 @@ _COLOURS = {
     ("dense-additive", True): "#998F00",
     ("dense-concatenating", False): "#CC79A7",
     ("dense-concatenating", True): "#8A3F6A",
+    ("feed-forward", False): "#000000",
 }
 CLASSICAL_COLOURS = {"prior mean": "#777777", "linearised Tikhonov": "#009E73"}
 

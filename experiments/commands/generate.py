@@ -27,19 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("recipe", metavar="RECIPE", help=f"a TOML file, or {', '.join(shipped())}")
     parser.add_argument("out", metavar="OUT", help="folder of the data set")
-    parser.add_argument(
-        "--workers", type=int, help="samples at once (default: one for each core, rank, worker)"
-    )
-    parser.add_argument(
-        "--executor",
-        choices=["local", "mpi", "dask"],
-        help="who computes (default: mpi under mpiexec, dask with --scheduler, else local)",
-    )
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="of a Dask cluster, as in tcp://host:8786, whose workers see OUT",
-    )
+    add_places(parser)
     parser.add_argument(
         "--shard",
         metavar="i/N",
@@ -60,6 +48,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say where to compute."""
+    parser.add_argument(
+        "--workers", type=int, help="tasks at once (default: one for each core, rank, worker)"
+    )
+    parser.add_argument(
+        "--executor",
+        choices=["local", "mpi", "dask"],
+        help="who computes (default: mpi under mpiexec, dask with --scheduler, else local)",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask cluster, as in tcp://host:8786, whose workers see the folder",
+    )
+
+
 def shipped() -> list[str]:
     """Names of the recipes that come with the package, found without importing it: help is to be quick."""
     (package,) = find_spec("data").submodule_search_locations
@@ -68,7 +73,7 @@ def shipped() -> list[str]:
 
 def run(options: argparse.Namespace) -> None:
     """Generate with progress, then say what there is."""
-    with _executor(options) as (executor, writes):
+    with executor_of(options) as (executor, writes):
         if not writes:
             return
         import warnings
@@ -87,7 +92,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _executor(options) -> Iterator[tuple]:
+def executor_of(options) -> Iterator[tuple]:
     """The executor that was asked for, ``None`` for local processes; and whether this process is the one that
     writes."""
     from data import executors

@@ -47,7 +47,7 @@ class Known:
 
     @cached_property
     def gaussian(self) -> inversion.Gaussian:
-        """Mean and covariance of the unknown: the prior's own where it is Gaussian, else of the training samples."""
+        """Mean and covariance of the unknown: the prior's own where it has them, else of the training samples."""
         samples = inversion.Gaussian.from_samples(self.train.parameters)
         prior = self.problem.prior
         if not hasattr(prior, "covariance"):

@@ -16,10 +16,10 @@ class Ruler:
 
         e = Σ_k w_k |θ̂_k − θ_k|² / Σ_k w_k Var θ_k,
 
-    so that √mean e is 1 for the prior mean, up to sampling.  w_k = 1 where all unknowns have one unit (the components of a
-    field: e is its relative squared error), else 1/Var θ_k.
+    so that √mean e is 1 for the prior mean under the prior of training, up to sampling.  w_k = 1 where all unknowns have one unit (components
+    of a field: e is its relative squared error), else 1/Var θ_k.
 
-    mean (p,) and variance (p,) : of the unknown under the prior.  weights (p,).  groups (p,) : name of each unknown's.
+    mean (p,), variance (p,) : of the unknown under the prior.  weights (p,).  groups (p,) : the group of each.
     """
 
     mean: np.ndarray
@@ -63,9 +63,9 @@ class Ruler:
 class Directions:
     """Singular directions of the forward map, linearised at the prior mean, in whitened unknowns.
 
-    With θ = θ_0 + Γ^{1/2} z and J Γ^{1/2} = U S Vᴴ the component of an error along direction i is ⟨v_i, Γ^{-1/2}(θ̂ − θ)⟩ in
-    standard deviations of the prior: 1 in the mean square for the prior mean, and 1/(1 + s_i²/σ²) at best under a Gaussian
-    prior and a linear map.
+    With θ = θ_0 + Γ^{1/2} z and J Γ^{1/2} = U S Vᴴ the component of an error along direction i is
+    ⟨v_i, Γ^{-1/2}(θ̂ − θ)⟩ in standard deviations of the prior: 1 in the mean square for the prior mean, and
+    1/(1 + s_i²/σ²) at best under a Gaussian prior and a linear map.
 
     values (r,) : s_i for noise of unit deviation.  rows (r, p) : Vᴴ Γ^{-1/2}.
     """

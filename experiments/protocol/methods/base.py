@@ -13,8 +13,8 @@ from experiments.protocol.known import Answers, Known
 class Method(ABC):
     """An inversion beside which networks are judged.
 
-    key : in files and configuration.  label : for a reader.  kind : "classical", or "learned" from the same pairs as
-    networks.  one_by_one : whether each observation costs an iteration of its own, so that a study asks for few.
+    key : in files and configuration.  label : for a reader.  kind : "classical", or "learned" from the pairs that
+    networks have.  one_by_one : whether each observation costs an iteration of its own: a study asks for few.
 
     Laws that every member is tested for: equal input gives equal bits; the answer to an observation depends on
     no other; estimates are finite and have the type of the unknown; and the mean error on validation data is below

@@ -1,0 +1,38 @@
+"""Run a study: generate its data, tune, train, score, and write tables and the report.
+
+A study is a TOML file, or the name of one that comes with the package.  It names data sets, ways to choose the time
+steps, a grid of settings and yardsticks; every way has the same budget, the same seeds and the same noise.  Killed
+anywhere, the same command continues and ends with the same tables.  Workers are processes of this machine, the ranks
+of `mpiexec -n 9 maxinv study ...`, or a Dask cluster.
+"""
+
+import argparse
+
+EXAMPLE = "maxinv study learned_steps --quick --out out/quick"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    from experiments.commands.generate import add_places
+
+    parser.add_argument("study", metavar="STUDY", nargs="?", default="learned_steps", help="default: %(default)s")
+    parser.add_argument("--out", metavar="FOLDER", help="default: out/STUDY, with --quick out/STUDY-quick")
+    parser.add_argument("--quick", action="store_true", help="the small version that the file describes")
+    add_places(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run every step that is not done yet."""
+    from pathlib import Path
+
+    from experiments.commands.generate import executor_of
+    from experiments.protocol import plan, study, tables
+
+    chosen = plan.load(options.study, options.quick)
+    out = options.out or f"out/{Path(options.study).stem}{'-quick' if options.quick else ''}"
+    with executor_of(options) as (executor, writes):
+        if not writes:
+            return
+        folder = study.run(chosen, out, study.Workplace(options.workers, executor))
+    tables.write(chosen, folder)
+    print(f"tables: {folder.tables}")

@@ -1,0 +1,190 @@
+"""From a specification to runs: cells of the grid, arms in each, trials of the tuning, and the final runs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import StudyError
+from experiments.files import read_toml, validated
+from experiments.protocol.spec import ArmSpec, ProtocolSpec
+from experiments.specs import RunSpec
+
+SHIPPED = Path(__file__).parents[1] / "studies"
+TUNING_SEEDS = 1_000_000
+"""First seed of the tuning, so that no network of a table has been looked at to choose its settings."""
+
+TUNING_DRAW = 20260101
+"""Seed of the Sobol sequence of trials."""
+
+Settings = Mapping[str, float]
+"""What the tuning chooses: learning_rate, weight_decay and horizon, or fewer."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One place of the grid: all that the arms compared in it share."""
+
+    data: str
+    family: str
+    layers: int
+    noise: float
+    samples: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        some = "" if self.samples is None else f"-n{self.samples}"
+        return f"{self.data}/{self.family}-L{self.layers}-noise{self.noise:g}{some}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An arm in a cell, run from `seeds` seeds."""
+
+    cell: Cell
+    arm: str
+    seeds: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.cell.name}/{self.arm}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked study.  `spec` has its quick settings applied if it is `quick`."""
+
+    spec: ProtocolSpec
+    quick: bool
+
+    @cached_property
+    def variants(self) -> list[Variant]:
+        """Every arm of every cell, once, in the order of the grid; with the most seeds that any block asks for.
+
+        An arm that a family cannot have (free steps in a fractional network, learned ones in a feed-forward
+        network) is left out.
+        """
+        found: dict[tuple[Cell, str], int] = {}
+        for cell, block in self._cells():
+            for arm in block.arms:
+                if self._possible(cell, arm):
+                    seeds = block.seeds or self.spec.seeds
+                    found[cell, arm] = max(seeds, found.get((cell, arm), 0))
+        return [Variant(cell, arm, seeds) for (cell, arm), seeds in found.items()]
+
+    def _cells(self) -> Iterator[tuple[Cell, Any]]:
+        for block in self.spec.grid:
+            for data in block.data:
+                for noise in block.noise:
+                    for family in block.families:
+                        for layers in block.layers:
+                            for samples in block.samples or (None,):
+                                yield Cell(data, family, layers, noise, samples), block
+
+    def _possible(self, cell: Cell, arm: str) -> bool:
+        time = self.spec.arms[arm].time
+        return not (
+            (cell.family == "fractional" and time == "free")
+            or (cell.family == "feed-forward" and time != "fixed")
+        )
+
+    @cached_property
+    def points(self) -> list[dict[str, float]]:
+        """Settings of the trials, the same for every arm: a scrambled Sobol sequence in the logarithms."""
+        import numpy as np
+        from scipy.stats import qmc
+
+        tuning = self.spec.tuning
+        ranges = {name: getattr(tuning, name) for name in ("learning_rate", "weight_decay", "horizon")}
+        unit = qmc.Sobol(len(ranges), rng=np.random.default_rng(TUNING_DRAW)).random_base2(
+            max(tuning.trials - 1, 1).bit_length()
+        )[: tuning.trials]
+        return [
+            {
+                name: float(f"{about.low * (about.high / about.low) ** u:.3g}")
+                for (name, about), u in zip(ranges.items(), point, strict=True)
+            }
+            for point in unit.tolist()
+        ]
+
+    def run(self, variant: Variant, settings: Settings, seed: int) -> RunSpec:
+        """The specification of one run of a variant with the settings that the tuning tries or has chosen."""
+        cell, arm = variant.cell, self.spec.arms[variant.arm]
+        table = {
+            **self.spec.network,
+            **self.spec.data[cell.data].network,
+            "family": cell.family,
+            "layers": cell.layers,
+            "noise": cell.noise,
+            "samples": cell.samples,
+            "learning_rate": settings["learning_rate"],
+            "weight_decay": settings["weight_decay"],
+            "seed": seed,
+        }
+        if cell.family != "feed-forward":
+            table |= {"time": arm.time, "horizon": _horizon(arm, settings)}
+        return validated(RunSpec, table, f"{self.spec.title}: {variant.name}")
+
+    def trials(self) -> dict[str, RunSpec]:
+        """Runs of the tuning: name to specification."""
+        return {
+            trial_name(variant, number, seed): self.run(variant, point, TUNING_SEEDS + seed)
+            for variant in self.variants
+            for number, point in enumerate(self.points)
+            for seed in range(self.spec.tuning.seeds)
+        }
+
+    def finals(self, chosen: Mapping[str, Settings]) -> dict[str, RunSpec]:
+        """Runs that are evaluated, given the settings chosen for each variant by its name."""
+        return {
+            run_name(variant, seed): self.run(variant, chosen[variant.name], seed)
+            for variant in self.variants
+            for seed in range(variant.seeds)
+        }
+
+
+def trial_name(variant: Variant, number: int, seed: int) -> str:
+    """Name of the folder of a trial."""
+    return f"{variant.name}/trial{number}-seed{seed}"
+
+
+def run_name(variant: Variant, seed: int) -> str:
+    """Name of the folder of a run."""
+    return f"{variant.name}/seed{seed}"
+
+
+def _horizon(arm: ArmSpec, settings: Settings) -> float:
+    return settings["horizon"] if arm.horizon == "tuned" else arm.horizon
+
+
+def load(path: str | Path, quick: bool = False) -> Plan:
+    """Read a study: a TOML file, or the name of one that comes with the package (`learned_steps`).
+
+    quick : apply its table `[quick]`, whose tables change single keys and whose other values replace.
+    """
+    file, shipped = Path(path), {f.stem: f for f in sorted(SHIPPED.glob("*.toml"))}
+    if not file.is_file() and str(path) in shipped:
+        file = shipped[str(path)]
+    table = read_toml(file)
+    changes = table.pop("quick", None)
+    if quick:
+        if changes is None:
+            raise StudyError(f"{file}: has no table [quick]; leave out --quick, or add one.")
+        table = merged(table, changes)
+    plan = Plan(validated(ProtocolSpec, table, str(file)), quick)
+    plan.trials()  # a wrong setting of a network is told now
+    return plan
+
+
+def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`table` with `changes`: tables key by key, everything else replaced."""
+    both = {
+        key: merged(table[key], value)
+        if isinstance(value, Mapping) and isinstance(table.get(key), Mapping)
+        else value
+        for key, value in changes.items()
+    }
+    return {**table, **both}

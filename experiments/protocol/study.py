@@ -1,0 +1,272 @@
+"""A study from its plan to its score sheets, resumable at every step."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import data
+from data import recipe as recipes
+from experiments import training
+from experiments.errors import StudyError
+from experiments.files import read_json, write_json, write_text
+from experiments.progress import Progress
+from experiments.protocol.plan import Plan, Settings, Variant, run_name, trial_name
+from experiments.protocol.sheets import Sheet
+from experiments.specs import RunSpec
+
+SHEET = "scores.npz"
+"""Name of the score sheet in a run folder."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a study computes: an executor, or so many local processes (all cores by default)."""
+
+    workers: int | None = None
+    executor: Executor | None = None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What lies where in the folder of a study."""
+
+    path: Path
+
+    def data(self, key: str) -> Path:
+        """A data set."""
+        return self.path / "data" / key
+
+    @property
+    def tuning(self) -> Path:
+        """Run folders of the tuning."""
+        return self.path / "tuning"
+
+    @property
+    def runs(self) -> Path:
+        """Run folders that are evaluated."""
+        return self.path / "runs"
+
+    def sheet(self, variant: Variant, seed: int) -> Path:
+        """The score sheet of a run."""
+        return self.runs / run_name(variant, seed) / SHEET
+
+    def yardstick(self, key: str, data_key: str, noise: float) -> Path:
+        """The score sheet of a yardstick."""
+        return self.path / "yardsticks" / data_key / f"{key}-noise{noise:g}.npz"
+
+    @property
+    def tables(self) -> Path:
+        """Tables as CSV."""
+        return self.path / "tables"
+
+    @property
+    def done(self) -> Path:
+        """Written last."""
+        return self.path / "DONE"
+
+
+def run(plan: Plan, out: str | Path, place: Workplace | None = None) -> Folder:
+    """Generate, tune, train and score whatever a study lacks; returns its folder.
+
+    Killed at any instant and run again, it ends with the same tables.  Raises StudyError if the folder holds
+    another study, and what generation and training raise.
+    """
+    folder, place = Folder(Path(out)), place or Workplace()
+    check(plan)
+    _own(folder, plan)
+    datasets = generate(plan, folder, place)
+    train(plan, plan.trials(), folder.tuning, datasets, place, "tuning")
+    chosen = choose(plan, folder)
+    train(plan, plan.finals(chosen), folder.runs, datasets, place, "training")
+    grade(plan, folder, datasets, place)
+    return folder
+
+
+def check(plan: Plan) -> None:
+    """Raise StudyError for what would only show after hours: a yardstick that does not exist."""
+    from experiments.protocol.grading import methods
+
+    for key in plan.spec.yardsticks:
+        if key not in methods():
+            raise StudyError(f"yardsticks names {key!r}; expected some of {', '.join(methods())}.")
+
+
+def _own(folder: Folder, plan: Plan) -> None:
+    """Take the folder for this study, or refuse one that holds another."""
+    file, ours = folder.path / "study.json", plan.spec.model_dump(mode="json")
+    if file.exists():
+        there = read_json(file, "study", "give another folder")
+        if there != ours:
+            changed = [key for key in ours if not isinstance(there, dict) or there.get(key) != ours[key]]
+            raise StudyError(
+                f"{folder.path}: holds a study with another {', '.join(changed)}; give another folder, or remove "
+                "this one."
+            )
+        return
+    write_json(file, ours)
+
+
+def generate(plan: Plan, folder: Folder, place: Workplace) -> dict[str, data.Dataset]:
+    """The data sets of a study by their names, each made or continued."""
+    from experiments.commands.generate import generate as make
+
+    found = {}
+    for key in dict.fromkeys(variant.cell.data for variant in plan.variants):
+        about = plan.spec.data[key]
+        recipe = recipes.load(about.recipe, about.set)
+        for needed in ("train", "valid"):
+            if needed not in recipe.splits:
+                raise StudyError(f"recipe {about.recipe}: has no split {needed}, which a study needs.")
+        found[key] = make(recipe, folder.data(key), place.workers, place.executor)
+    return found
+
+
+def train(
+    plan: Plan,
+    runs: Mapping[str, RunSpec],
+    out: Path,
+    datasets: Mapping[str, data.Dataset],
+    place: Workplace,
+    what: str,
+) -> None:
+    """Train runs whose names begin with the name of their data set."""
+    by_data: dict[str, dict[str, RunSpec]] = {}
+    for name, spec in runs.items():
+        by_data.setdefault(name.split("/")[0], {})[name] = spec
+    work = [
+        (datasets[key].path.absolute(), group)
+        for key, own in by_data.items()
+        for group in training.groups(own, plan.spec.ensemble)
+    ]
+    # The deepest and largest first: the last to end is then a short one.
+    work.sort(key=lambda item: -_cost(item, datasets))
+    training.train_all(work, out.absolute(), place.workers, place.executor, what)
+
+
+def _cost(item, datasets) -> float:
+    """Layer evaluations of a group."""
+    path, group = item
+    samples = next(len(d.split("train")) for d in datasets.values() if d.path.absolute() == path)
+    return sum(layer_evaluations(spec, samples) for spec in group.values())
+
+
+def layer_evaluations(spec: RunSpec, samples: int) -> int:
+    """Forward-backward evaluations of a layer, one sample each, of a training: layers · samples · epochs."""
+    return spec.layers * (spec.samples or samples) * spec.epochs
+
+
+def choose(plan: Plan, folder: Folder) -> dict[str, Settings]:
+    """The settings of least validation loss for each variant, mean over the seeds of a trial; writes the table."""
+    chosen, rows = {}, []
+    for variant in plan.variants:
+        losses = [
+            _mean(
+                read_json(folder.tuning / trial_name(variant, k, seed) / "run.json", "trial", "run again")[
+                    "best_loss"
+                ]
+                for seed in range(plan.spec.tuning.seeds)
+            )
+            for k in range(len(plan.points))
+        ]
+        best = min(range(len(losses)), key=losses.__getitem__)
+        chosen[variant.name] = plan.points[best]
+        for k, (point, loss) in enumerate(zip(plan.points, losses, strict=True)):
+            spec = plan.run(variant, point, 0)
+            rows.append(
+                {
+                    "variant": variant.name,
+                    "trial": k,
+                    "learning_rate": spec.learning_rate,
+                    "weight_decay": spec.weight_decay,
+                    "horizon": spec.horizon,
+                    "valid_loss": loss,
+                    "chosen": k == best,
+                }
+            )
+    write_csv(folder.tables / "tuning.csv", rows)
+    return chosen
+
+
+def grade(plan: Plan, folder: Folder, datasets: Mapping[str, data.Dataset], place: Workplace) -> None:
+    """Score every run and every yardstick that has no sheet yet."""
+    from experiments.protocol import grading
+
+    spec, tasks = plan.spec, []
+    noises = dict.fromkeys((variant.cell.data, variant.cell.noise) for variant in plan.variants)
+    for key, noise in noises:
+        path, about = str(datasets[key].path.absolute()), spec.data[key]
+        for method in spec.yardsticks:
+            sheet = folder.yardstick(method, key, noise)
+            what = (path, str(sheet.absolute()), method, noise, spec.levels, spec.resimulate, about.iterated)
+            tasks.append((sheet, grading.yardstick, what))
+    for variant in plan.variants:
+        for seed in range(variant.seeds):
+            sheet = folder.sheet(variant, seed)
+            path = str(datasets[variant.cell.data].path.absolute())
+            what = (path, str(sheet.parent.absolute()), variant.cell.noise, spec.levels, spec.resimulate)
+            tasks.append((sheet, grading.network, what))
+    _do(tasks, folder, place)
+
+
+def _do(tasks: Sequence[tuple[Path, Callable, tuple]], folder: Folder, place: Workplace) -> None:
+    """Submit the tasks whose file is missing, and wait for all."""
+    todo = [task for task in tasks if not task[0].exists()]
+    with Progress("scores", len(tasks), "sheets") as progress:
+        progress.start(len(tasks) - len(todo))
+        if not todo:
+            return
+        try:
+            with training.placed(place.executor, place.workers, len(todo)) as executor:
+                waiting = [executor.submit(_work, function, what) for _, function, what in todo]
+                for done, future in enumerate(as_completed(waiting), len(tasks) - len(todo) + 1):
+                    future.result()
+                    progress.update(done)
+        except BrokenExecutor:
+            raise StudyError(
+                f"{folder.path}: a worker process died while scoring, often for want of memory; run the same "
+                "command again to continue, perhaps with fewer workers."
+            ) from None
+
+
+def _work(function: Callable, what: tuple) -> None:
+    """One task in a worker."""
+    import torch
+
+    torch.set_num_threads(1)
+    function(*what)
+
+
+def sheets(plan: Plan, folder: Folder) -> Iterator[tuple[Variant, list[Sheet]]]:
+    """The score sheets of every variant, in order of the seeds."""
+    for variant in plan.variants:
+        yield variant, [Sheet.read(folder.sheet(variant, seed)) for seed in range(variant.seeds)]
+
+
+def yardsticks(plan: Plan, folder: Folder) -> Iterator[tuple[str, str, float, Sheet]]:
+    """Key, data set, noise and sheet of every yardstick that suits its data set."""
+    noises = dict.fromkeys((variant.cell.data, variant.cell.noise) for variant in plan.variants)
+    for key, noise in noises:
+        for method in plan.spec.yardsticks:
+            sheet = Sheet.read(folder.yardstick(method, key, noise))
+            if sheet.arrays:
+                yield method, key, noise, sheet
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of equal keys as CSV, whole or not at all; numbers to six digits."""
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_text(path, buffer.getvalue())
+
+
+def _mean(values) -> float:
+    values = list(values)
+    return sum(values) / len(values)

@@ -1,0 +1,292 @@
+"""The tables of a study, from its score sheets: long form, one row a method and place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.files import read_json
+from experiments.protocol import intervals, study
+from experiments.protocol.plan import Plan, Variant, run_name
+from experiments.protocol.sheets import Place, Sheet
+from experiments.protocol.study import Folder
+
+LEVEL = 0.05
+"""Of the family-wise error of all comparisons of a study together."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A method as the tables see it: a trained variant with a sheet a seed, or a yardstick with one.
+
+    data, noise : the problem and the noise of training.  variant : None for a yardstick, whose `key` is its own.
+    """
+
+    data: str
+    noise: float
+    key: str
+    label: str
+    kind: str
+    sheets: tuple[Sheet, ...]
+    variant: Variant | None = None
+
+    @property
+    def name(self) -> str:
+        """Unique in a study; seeds the resampling."""
+        return self.variant.name if self.variant else f"{self.data}/{self.key}-noise{self.noise:g}"
+
+    @property
+    def places(self) -> list[Place]:
+        """Where it was scored, the place that counts first."""
+        return list(self.sheets[0].arrays)
+
+    def array(self, place: Place, name: str) -> np.ndarray | None:
+        """(seeds, …) of an array of the sheets; None if they have none."""
+        if name not in self.sheets[0].arrays.get(place, {}):
+            return None
+        return np.stack([sheet.arrays[place][name] for sheet in self.sheets])
+
+
+def entries(plan: Plan, folder: Folder) -> list[Entry]:
+    """Yardsticks and variants of a study, in its order."""
+    from experiments.variants import FAMILY_NAMES
+
+    found = [
+        Entry(key, noise, method, sheet.about["label"], sheet.about["kind"], (sheet,))
+        for method, key, noise, sheet in study.yardsticks(plan, folder)
+    ]
+    for variant, sheets in study.sheets(plan, folder):
+        cell = variant.cell
+        label = f"{FAMILY_NAMES[cell.family]}, {plan.spec.arms[variant.arm].label}"
+        found.append(Entry(cell.data, cell.noise, variant.arm, label, "network", tuple(sheets), variant))
+    return found
+
+
+def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
+    """Write every table of a study as CSV into its folder; returns them by name."""
+    found = entries(plan, folder)
+    tables = {
+        "errors": errors(found),
+        "groups": groups(found),
+        "directions": directions(found),
+        "comparisons": comparisons(plan, found),
+        "against": against(found),
+        "costs": costs(plan, folder, found),
+    }
+    for name, rows in tables.items():
+        study.write_csv(folder.tables / f"{name}.csv", rows)
+    return tables
+
+
+def errors(found: list[Entry]) -> list[Row]:
+    """Relative error of every method at every place, with its interval; what the noise and its worst case do."""
+    rows = []
+    for entry in found:
+        for place in entry.places:
+            squared = entry.array(place, "squared")
+            about = intervals.root_mean(squared, f"{entry.name}|{place}")
+            rows.append(
+                {
+                    **_who(entry),
+                    "split": place.split,
+                    "level": place.level,
+                    "samples": squared.shape[1],
+                    "error": about.value,
+                    "low": about.low,
+                    "high": about.high,
+                    "median": float(np.sqrt(np.median(squared))),
+                    "misfit": _mean(entry.array(place, "misfit")),
+                    "unsolved": _missing(entry.array(place, "misfit")),
+                    "noise_gain": _mean(entry.array(place, "gain")),
+                    "worst_case": _mean(entry.array(place, "worst")),
+                    "iterations": _mean(entry.array(place, "iterations")),
+                }
+            )
+    return rows
+
+
+def groups(found: list[Entry]) -> list[Row]:
+    """Root-mean-square error of each group of unknowns, in its unit."""
+    rows = []
+    for entry in found:
+        for place in entry.places:
+            names = [n for n in entry.sheets[0].arrays[place] if n.startswith("group:")]
+            for name in names:
+                about = intervals.root_mean(entry.array(place, name), f"{entry.name}|{place}|{name}")
+                rows.append(
+                    {
+                        **_who(entry),
+                        "split": place.split,
+                        "level": place.level,
+                        "group": name.removeprefix("group:"),
+                        "error": about.value,
+                        "low": about.low,
+                        "high": about.high,
+                    }
+                )
+    return rows
+
+
+def directions(found: list[Entry]) -> list[Row]:
+    """Root-mean-square error along each singular direction of the forward map, in deviations of the prior."""
+    rows = []
+    for entry in found:
+        squares = entry.array(entry.places[0], "directions")
+        if squares is not None:
+            rows += [
+                {**_who(entry), "direction": k + 1, "error": float(np.sqrt(value))}
+                for k, value in enumerate(squares.mean(axis=0))
+            ]
+    return rows
+
+
+def comparisons(plan: Plan, found: list[Entry]) -> list[Row]:
+    """Every question of the study in every cell, on the main split: paired change, p, Holm's p over all rows."""
+    by_name = {entry.name: entry for entry in found if entry.variant}
+    rows = []
+    for about in plan.spec.comparisons:
+        for variant in plan.variants:
+            pair = [by_name.get(f"{variant.cell.name}/{arm}") for arm in (about.baseline, about.other)]
+            if variant.arm != about.baseline or None in pair:
+                continue
+            baseline, other = pair
+            place, seeds = baseline.places[0], min(len(baseline.sheets), len(other.sheets))
+            squares = [entry.array(place, "squared")[:seeds] for entry in pair]
+            found_change = intervals.change(*squares, f"{baseline.name}|{other.name}|{place}")
+            rows.append(
+                {
+                    **_cell(variant),
+                    "question": about.question,
+                    "baseline": about.baseline,
+                    "other": about.other,
+                    "seeds": seeds,
+                    "samples": squares[0].shape[1],
+                    "change": found_change.value,
+                    "low": found_change.low,
+                    "high": found_change.high,
+                    "p": found_change.p,
+                }
+            )
+    adjusted = intervals.holm(np.array([row["p"] for row in rows])) if rows else ()
+    for row, p in zip(rows, adjusted, strict=True):
+        row["p_holm"] = float(p)
+        row["verdict"] = (
+            "no difference shown" if p > LEVEL else "smaller error" if row["change"] < 0 else "larger error"
+        )
+    return rows
+
+
+def against(found: list[Entry]) -> list[Row]:
+    """The best network of each problem and noise beside each yardstick, on the samples that both answered.
+
+    Best by the mean validation loss among networks of all training samples: the test split does not choose.
+    """
+    rows = []
+    for data, noise in dict.fromkeys((entry.data, entry.noise) for entry in found):
+        here = [entry for entry in found if (entry.data, entry.noise) == (data, noise)]
+        networks = [e for e in here if e.variant and e.variant.cell.samples is None]
+        if not networks:
+            continue
+        best = min(networks, key=lambda e: np.mean([sheet.about["valid"] for sheet in e.sheets]))
+        for other in (entry for entry in here if not entry.variant):
+            place = other.places[0]
+            theirs = other.array(place, "squared")
+            ours = best.array(place, "squared")[:, : theirs.shape[1]]
+            about = intervals.change(theirs, ours, f"{best.name}|{other.name}|{place}")
+            rows.append(
+                {
+                    "data": data,
+                    "noise": noise,
+                    "network": best.name,
+                    "yardstick": other.key,
+                    "samples": theirs.shape[1],
+                    "network_error": float(np.sqrt(ours.mean())),
+                    "yardstick_error": float(np.sqrt(theirs.mean())),
+                    "change": about.value,
+                    "low": about.low,
+                    "high": about.high,
+                    "time_ratio": other.sheets[0].about["one"] / _mean_of(best, "one"),
+                }
+            )
+    return rows
+
+
+def costs(plan: Plan, folder: Folder, found: list[Entry]) -> list[Row]:
+    """What each costs: trained numbers, budgets in layer evaluations, seconds (these alone do not repeat)."""
+    rows = []
+    for entry in found:
+        row = {
+            **_who(entry),
+            "parameters": "",
+            "epochs": "",
+            "layer_evaluations": "",
+            "tuning_evaluations": "",
+        }
+        row |= {"training_seconds": "", "seconds_one": entry.sheets[0].about["one"], "horizon": ""}
+        if entry.variant:
+            record = read_json(folder.runs / run_name(entry.variant, 0) / "run.json", "run", "run again")
+            spec, tuning = plan.run(entry.variant, plan.points[0], 0), plan.spec.tuning
+            budget = study.layer_evaluations(spec, record["samples"])
+            horizons = [s.about["horizon"] for s in entry.sheets if s.about["horizon"] is not None]
+            row |= {
+                "parameters": record["parameters"],
+                "epochs": spec.epochs,
+                "layer_evaluations": budget,
+                "tuning_evaluations": budget * len(plan.points) * tuning.seeds,
+                "training_seconds": _mean_of(entry, "seconds"),
+                "seconds_one": _mean_of(entry, "one"),
+                "horizon": float(np.mean(horizons)) if horizons else "",
+            }
+        rows.append(row)
+    return rows
+
+
+def _cell(variant: Variant) -> Row:
+    cell = variant.cell
+    return {
+        "data": cell.data,
+        "noise": cell.noise,
+        "family": cell.family,
+        "layers": cell.layers,
+        "training_samples": cell.samples or "all",
+    }
+
+
+def _who(entry: Entry) -> Row:
+    where = {"data": entry.data, "noise": entry.noise, "family": "", "layers": "", "training_samples": ""}
+    where |= _cell(entry.variant) if entry.variant else {}
+    return {
+        **where,
+        "method": entry.key,
+        "label": entry.label,
+        "kind": entry.kind,
+        "seeds": len(entry.sheets),
+    }
+
+
+def _mean_of(entry: Entry, fact: str) -> float:
+    return float(np.mean([sheet.about[fact] for sheet in entry.sheets]))
+
+
+def _mean(values: np.ndarray | None) -> float | str:
+    if values is None or np.isnan(values).all():
+        return ""
+    return float(np.nanmean(values))
+
+
+def _missing(values: np.ndarray | None) -> int | str:
+    """Estimates that the forward map refuses."""
+    return "" if values is None else int(np.isnan(values).sum())
+
+
+def read(folder: Path) -> Mapping[str, list[dict[str, str]]]:
+    """The tables of a finished study as text, by name."""
+    import csv
+
+    return {
+        file.stem: list(csv.DictReader(file.open(encoding="utf-8"))) for file in sorted(folder.glob("*.csv"))
+    }
