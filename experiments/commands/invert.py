@@ -17,8 +17,8 @@ EXAMPLE = (
 )
 SHOWN = 20
 """Samples that are printed; --out has all of them."""
-FEW = 5
-"""Unknowns that are printed, likewise."""
+FEW = {"f": 5, "c": 3}
+"""Real and complex unknowns that are printed, likewise."""
 UNEXPLAINED = 1.5
 """Median misfit after Gauss-Newton from which on noise alone does not explain it."""
 
@@ -121,7 +121,8 @@ def show(found, rows, names, units, truth, model) -> None:
     from rich.table import Table
 
     best, verdict = found.best, found.verdict
-    headings = [f"{name}\n{unit or '1'}" for name, unit in zip(names[:FEW], units[:FEW], strict=True)]
+    few, digits = FEW[best.estimates.dtype.kind], ".4g" if best.estimates.dtype.kind == "f" else ".2g"
+    headings = [f"{name}\n{unit or '1'}" for name, unit in zip(names[:few], units[:few], strict=True)]
     optional = {
         "network's\nresidual": found.refined and [_percent(x) for x in found.network.residuals],
         "residual": None if np.isnan(best.residuals).all() else [_percent(x) for x in best.residuals],
@@ -132,16 +133,16 @@ def show(found, rows, names, units, truth, model) -> None:
     }
     chosen = {heading: cells for heading, cells in optional.items() if cells is not None}
     table = Table(title="Recovered unknowns", title_justify="left", title_style="bold", show_edge=False)
-    for heading in ("row", *headings, *(["…"] if len(names) > FEW else []), *chosen):
+    for heading in ("row", *headings, *(["…"] if len(names) > few else []), *chosen):
         table.add_column(heading, justify="right")
     for k, row in enumerate(rows[:SHOWN]):
-        told = [f"{value:.4g}" for value in best.estimates[k, :FEW]]
+        told = [f"{value:{digits}}" for value in best.estimates[k, :few]]
         table.add_row(
-            str(row), *told, *(["…"] if len(names) > FEW else []), *(cells[k] for cells in chosen.values())
+            str(row), *told, *(["…"] if len(names) > few else []), *(cells[k] for cells in chosen.values())
         )
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     console.print(table)
-    for sentence in _sentences(found, len(names), truth, model):
+    for sentence in _sentences(found, max(len(names) - few, 0), truth, model):
         console.print(sentence, markup=False)
 
 
@@ -186,13 +187,13 @@ def _names(model, estimates):
     return list(model.names[: estimates.shape[1]]), list(units[: estimates.shape[1]])
 
 
-def _sentences(found, unknowns, truth, model):
+def _sentences(found, unseen, truth, model):
     """What the table comes to."""
     import numpy as np
 
     count = len(found.verdict.chances)
     hidden = [f"{count - SHOWN} more samples"] * (count > SHOWN)
-    hidden += [f"{unknowns - FEW} more unknowns"] * (unknowns > FEW)
+    hidden += [f"{unseen} more unknowns"] * (unseen > 0)
     if hidden:
         yield f"Not shown: {' and '.join(hidden)}; --out FILE writes all."
     seconds = f"{1e3 * found.network.seconds.mean():.2g} ms a sample"
