@@ -1,9 +1,9 @@
 """Run a study: generate its data, tune, train, score, and write tables and the report.
 
-A study is a TOML file, or the name of one that comes with the package.  It names data sets, ways to choose the time
-steps, a grid of settings and yardsticks; every way has the same budget, the same seeds and the same noise.  Killed
-anywhere, the same command continues and ends with the same tables.  Workers are processes of this machine, the ranks
-of `mpiexec -n 9 maxinv study ...`, or a Dask cluster.
+A study is a TOML file, or the name of one that comes with the package.  It names data sets, ways to choose the
+time steps, a grid of settings and yardsticks; every way has the same budget, seeds and noise.  Killed anywhere,
+the same command continues and ends with the same tables.  Workers are processes of this machine, the ranks of
+`mpiexec -n 9 maxinv study ...`, or a Dask cluster.
 """
 
 import argparse

@@ -71,7 +71,8 @@ def yardstick(
 ) -> None:
     """Score a method of `METHODS` into the file `out`, unless it is there.
 
-    A method that does not suit the problem gets an empty sheet.  One that takes observations one by one answers the first `iterated` of the place that counts alone.
+    A method that does not suit the problem gets an empty sheet.  One that takes observations one by one answers the
+    first `iterated` of the place that counts alone.
     """
     path = Path(out)
     if path.exists():

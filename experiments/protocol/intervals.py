@@ -30,8 +30,8 @@ def change(baseline: np.ndarray, other: np.ndarray, name: str) -> Interval:
     """Relative change √(mean other / mean baseline) − 1 of the root-mean-square error.
 
     baseline, other (seeds, n) : squared errors, rows of equal seeds and columns of equal samples; one row stands
-    for a method without seeds.  Both pairings are kept.  p = 2 min(P(change ≤ 0), P(change ≥ 0)) over the resamples,
-    at least 1/RESAMPLES.  Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13, 15.
+    for a method without seeds.  Both pairings are kept.  p = 2 min(P(change ≤ 0), P(change ≥ 0)) over resamples,
+    at least 1/RESAMPLES.  Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13, 15.
     """
     shape = (max(len(baseline), len(other)), baseline.shape[1])
     baseline, other = np.broadcast_to(baseline, shape), np.broadcast_to(other, shape)

@@ -16,8 +16,8 @@ class Ruler:
 
         e = Σ_k w_k |θ̂_k − θ_k|² / Σ_k w_k Var θ_k,
 
-    so that √mean e is 1 for the prior mean under the prior of training, up to sampling.  w_k = 1 where all unknowns have one unit (components
-    of a field: e is its relative squared error), else 1/Var θ_k.
+    so that √mean e is 1 for the prior mean under the prior of training, up to sampling.  w_k = 1 where all unknowns
+    have one unit (components of a field: e is its relative squared error), else 1/Var θ_k.
 
     mean (p,), variance (p,) : of the unknown under the prior.  weights (p,).  groups (p,) : the group of each.
     """

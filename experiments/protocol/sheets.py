@@ -129,23 +129,26 @@ def exam(path: Path, noise: float, levels: tuple[float, ...], resimulate: int) -
 def score(exam: Exam, known: Known, place: Place, answers: Answers) -> dict[str, np.ndarray]:
     """The arrays of a sheet at one place, for answers to the first n samples of the split.
 
-    squared (n,) : squared error in units of the prior's (`Ruler.squared`).
+    squared (n,) : squared error (`Ruler.squared`) relative to the mean over the split of that of the prior mean.
     group:NAME (n,) : squared error of a group, in the square of its unit.
     directions (r,) : mean squared error along each singular direction, in the prior's variance (main split).
+    best (r,) : what linear theory allows there (`Directions.best`).
     misfit (k,) : RMS of (d − F(θ̂))/σ, F on the mesh of training (the place that counts; noise > 0).
     seconds (n,), and whatever else the method counts.  estimates (k, p) : the first ones (the place that counts).
     """
     view = exam.dataset.split(place.split)
     n = len(answers.theta)
     truth = view.parameters[:n]
+    prior = exam.ruler.squared(exam.ruler.mean, view.parameters).mean()
     found = {
-        "squared": exam.ruler.squared(answers.theta, truth),
+        "squared": exam.ruler.squared(answers.theta, truth) / prior,
         "seconds": answers.seconds,
         **answers.extras,
     }
     found |= {f"group:{name}": values for name, values in exam.ruler.by_group(answers.theta, truth).items()}
     if exam.directions is not None and place.split == exam.main.split:
         found["directions"] = exam.directions.squared(answers.theta, truth).mean(axis=0)
+        found["best"] = exam.directions.best(known.deviation(place.level)) if place.level else np.zeros(0)
     if place == exam.main:
         found["estimates"] = answers.theta[:KEPT]
         if place.level > 0:

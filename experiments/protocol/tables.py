@@ -137,9 +137,15 @@ def directions(found: list[Entry]) -> list[Row]:
     for entry in found:
         squares = entry.array(entry.places[0], "directions")
         if squares is not None:
+            best = entry.array(entry.places[0], "best")[0]
             rows += [
-                {**_who(entry), "direction": k + 1, "error": float(np.sqrt(value))}
-                for k, value in enumerate(squares.mean(axis=0))
+                {
+                    **_who(entry),
+                    "direction": k + 1,
+                    "error": float(np.sqrt(value)),
+                    "best": float(np.sqrt(least)),
+                }
+                for k, (value, least) in enumerate(zip(squares.mean(axis=0), best, strict=True))
             ]
     return rows
 
