@@ -118,6 +118,7 @@ def write(out: Path, run: Prepared, result: training.Result, seconds: float, tog
     record = {
         "spec": run.spec.model_dump(),
         "dataset": known.digest,
+        "mesh": known.mesh,
         "names": list(known.names),
         "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
         "best_epoch": result.best_epoch,

@@ -36,6 +36,7 @@ class TrainingData:
     names: tuple[str, ...]
     units: tuple[str, ...]
     problem: dict[str, Any]
+    mesh: dict[str, Any]
     digest: str
 
     def __call__(self, epoch: int) -> tuple[Tensor, Tensor]:
@@ -74,5 +75,6 @@ def _read(path, digest, components, amplitude, noise, draws, samples, scale, dev
         dataset.names,
         dataset.units,
         dataset.spec,
+        train.mesh,
         digest,
     )
