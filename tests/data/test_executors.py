@@ -104,18 +104,30 @@ def test_workers_of_different_kinds_are_told_of_and_those_of_one_kind_are_not(re
 # -- MPI ------------------------------------------------------------------------------------------------
 
 
-def under_mpiexec(ranks, what, folder):
-    mpiexec = Path(sys.executable).with_name("mpiexec")
-    return subprocess.Popen(
-        [mpiexec, "-n", str(ranks), sys.executable, mpi_executor.__file__, what, folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def under_mpiexec():
+    """Starts `mpi_executor` on so many ranks, and ends for good after the test what is left of them."""
+    started = []
+
+    def start(ranks, what, folder):
+        mpiexec = Path(sys.executable).with_name("mpiexec")
+        run = subprocess.Popen(
+            [mpiexec, "-n", str(ranks), sys.executable, mpi_executor.__file__, what, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(run)
+        return run
+
+    yield start
+    for run in started:
+        run.kill()  # and its ranks with it, in whatever they are caught
+        run.communicate()
 
 
-def test_ranks_compute_the_same_bits_and_raise_the_same_exceptions(expected, tmp_path):
+def test_ranks_compute_the_same_bits_and_raise_the_same_exceptions(under_mpiexec, expected, tmp_path):
     run = under_mpiexec(RANKS, "compute", tmp_path)
     printed, complaints = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, complaints
@@ -130,7 +142,7 @@ def test_ranks_compute_the_same_bits_and_raise_the_same_exceptions(expected, tmp
 
 
 @pytest.mark.parametrize(("what", "status"), [("fail", 1), ("interrupt", 130)])
-def test_ranks_end_with_rank_0_whatever_they_are_computing(what, status, tmp_path):
+def test_ranks_end_with_rank_0_whatever_they_are_computing(under_mpiexec, what, status, tmp_path):
     run = under_mpiexec(2, what, tmp_path)
     assert run.stdout.readline() == "held\n"
     if what == "interrupt":
@@ -143,7 +155,7 @@ def test_ranks_end_with_rank_0_whatever_they_are_computing(what, status, tmp_pat
     wait_for(lambda: not any(alive(begun.read_text()) for begun in tmp_path.glob("begun*")))
 
 
-def test_one_rank_is_refused_and_local_workers_do_as_well_there(expected, tmp_path):
+def test_one_rank_is_refused_and_local_workers_do_as_well_there(under_mpiexec, expected, tmp_path):
     run = under_mpiexec(1, "alone", tmp_path)
     printed, complaints = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, complaints
