@@ -11,6 +11,7 @@ import torch
 
 import data
 import surrogates
+from experiments.papers.dipole_chart import moment
 from experiments.papers.pod import Pod
 from surrogates import training
 
@@ -56,20 +57,11 @@ def build(spec: NetworkSpec) -> torch.nn.Module:
     return FAMILIES[spec.family](spec, inputs=5, outputs=spec.components, generator=generator)
 
 
-def moment(thetas: np.ndarray) -> np.ndarray:
-    """R³ (e^q − 1)/(e^q + 2) of one ball, (n, 5) → (n,): its dipole moment in a static field, up to a factor.
-
-    Scattered data are proportional to it for small balls, and it spans two decades over the prior: a network
-    learns what is left after division.
-    """
-    radius, contrast = thetas[:, 3], thetas[:, 4]
-    return radius**3 * np.expm1(contrast) / (np.exp(contrast) + 2)
-
-
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """Between θ, z and what the network sees: x = (θ − θ_0)/s, y = (z/moment − y_0)/t.
 
+    The moment is that of `dipole_chart`, most of what the size of the data depends on: the network learns the rest.
     θ_0, s, y_0 entry by entry, and one t for all entries: mean squares over y are those of the data's misfit.
     """
 
@@ -153,7 +145,7 @@ class Frozen:
             increment -= self.memory[layer, :layer] @ increments[:layer]
             increments[layer] = increment
             state = state + increment
-        return (self.readout @ state + self.readout_bias) * moment(theta[None])[0]
+        return (self.readout @ state + self.readout_bias) * moment(theta)
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
         """∂z*/∂θ (k, 5), by central differences of a millionth of the prior's spread."""

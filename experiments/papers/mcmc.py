@@ -3,6 +3,7 @@
 import functools
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import maxwell
 from data.executors import limit_threads
 from data.transforms import realify
 from experiments.errors import StudyError
+from experiments.papers.dipole_chart import ball, coordinates, log_volume, slope
 from experiments.papers.forward_surrogate import DATA, NETWORK, Frozen
 from maxwell.inversion import (
     Chain,
@@ -97,8 +99,8 @@ def sample(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     `chains`, `steps` (with the true map), `delayed_steps`, `inner`, `surrogate_steps`, `warm_up` (share of steps
     that are made before those that count), `seed`.
 
-    All chains walk by the covariance of Laplace's approximation at θ̂, that of Gauss-Newton and the exact
-    Jacobian, from the same starts, drawn from twice that covariance.
+    All chains walk in the coordinates of `dipole_chart`, by the covariance of Laplace's approximation at θ̂, that of
+    Gauss-Newton and the exact Jacobian, from the same starts, drawn from twice that covariance.
 
     Returns `misfit` of θ̂, `deviation` (Laplace's, (5,)) and for each way its `chains` (a list with `effective`,
     `seconds`, `solves`, `acceptance`, `mean`, `variance`, (5,) each where of θ) and `scale`, the largest R̂.
@@ -121,9 +123,8 @@ def sample(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
             bounds=posterior.box,
             seed=spec["seed"],
         )
-    walk = RandomWalk.of(found.covariance)
     surrogate = Frozen.load(home / "experiments" / spec["network"] / NETWORK)
-    runs = ways(posterior, surrogate, found, walk, spec)
+    runs = ways(posterior, surrogate, found, spec)
 
     result, states = {"misfit": found.misfit, "deviation": found.deviation.tolist()}, {}
     for name, (steps, run) in runs.items():
@@ -131,7 +132,7 @@ def sample(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
         chains = []
         for number in range(spec["chains"]):
             rng = np.random.default_rng([spec["seed"], spec["truth"], number])
-            start = run(_start(found, posterior, rng), before, rng).states[-1]
+            start = run(start_near(found, posterior, rng), before, rng).states[-1]
             posterior.solves = 0
             chain = run(start, steps, rng)
             chains.append((chain, posterior.solves))
@@ -143,28 +144,30 @@ def sample(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def ways(
-    posterior: Posterior, surrogate: Frozen, found: Estimate, walk: RandomWalk, spec: Mapping[str, Any]
+    posterior: Posterior, surrogate: Frozen, found: Estimate, spec: Mapping[str, Any]
 ) -> dict[str, tuple[int, Callable]]:
-    """Each way of sampling: its steps, and (start, steps, generator) ↦ `Chain`.
+    """Each way of sampling: its steps, and (start θ, steps, generator) ↦ `Chain` of θ.
 
     found : θ̂ and the data it predicts.  spec : as of `sample`.
     """
-    peak, jacobian = found.theta, posterior.forward.jacobian(found.theta)
+    peak, unbend = coordinates(found.theta), np.linalg.inv(slope(found.theta))
+    walk = RandomWalk.of(_covariance(found))
+    jacobian = posterior.forward.jacobian(found.theta) @ unbend  # of η, as all that follows
     observed = realify(posterior.observation[None])[0] @ surrogate.directions
-    shift = realify(found.predicted[None])[0] @ surrogate.directions - surrogate(peak)
-    turn = (realify(jacobian.T) @ surrogate.directions).T - surrogate.jacobian(peak)
-    residual, inverse = posterior.observation - found.predicted, 1 / posterior.noise**2
-    slope = 2 * inverse * (jacobian.conj().T @ residual).real
-    curvature = 2 * inverse * (jacobian.conj().T @ jacobian).real
+    shift = realify(found.predicted[None])[0] @ surrogate.directions - surrogate(found.theta)
+    turn = (realify(jacobian.T) @ surrogate.directions).T - surrogate.jacobian(found.theta) @ unbend
+    residual, weight = posterior.observation - found.predicted, 2 / posterior.noise**2
+    gradient = weight * (jacobian.conj().T @ residual).real
+    curvature = weight * (jacobian.conj().T @ jacobian).real
+
+    def anchored(theta):
+        return surrogate(theta) + shift + turn @ (coordinates(theta) - peak)
 
     def linearised(theta):
         if not posterior.inside(theta):
             return -np.inf
-        step = theta - peak
-        return float(slope @ step - 0.5 * step @ curvature @ step)
-
-    def anchored(theta):
-        return surrogate(theta) + shift + turn @ (theta - peak)
+        step = coordinates(theta) - peak
+        return float(gradient @ step - 0.5 * step @ curvature @ step)
 
     approximate = {
         DELAYED: behind(posterior, surrogate, observed),
@@ -173,12 +176,17 @@ def ways(
     }
 
     def delayed(cheap):
-        return lambda start, steps, rng: delayed_acceptance(
-            posterior, cheap, start, walk, steps, rng, inner=spec["inner"]
-        )
+        def run(start, steps, rng):
+            densities = charted(posterior), charted(cheap)
+            eta = coordinates(start)
+            return _of_balls(delayed_acceptance(*densities, eta, walk, steps, rng, inner=spec["inner"]))
+
+        return run
 
     def plain(density):
-        return lambda start, steps, rng: metropolis(density, start, walk, steps, rng)
+        return lambda start, steps, rng: _of_balls(
+            metropolis(charted(density), coordinates(start), walk, steps, rng)
+        )
 
     return {
         EXACT: (spec["steps"], plain(posterior)),
@@ -187,17 +195,37 @@ def ways(
     }
 
 
-def _start(found, posterior, rng):
-    """A draw from twice Laplace's covariance that the prior holds."""
-    wide = RandomWalk.of(found.covariance, np.sqrt(2))
+def charted(log_density: Callable) -> Callable:
+    """A log-density over θ, as one over η of `dipole_chart`."""
+
+    def density(eta):
+        theta = ball(eta)
+        value = log_density(theta)
+        return value if value == -np.inf else value + log_volume(theta)
+
+    return density
+
+
+def start_near(found: Estimate, posterior: Posterior, rng: np.random.Generator) -> np.ndarray:
+    """θ drawn by twice Laplace's covariance at θ̂, inside the prior; StudyError if there is none."""
+    wide = RandomWalk.of(_covariance(found), np.sqrt(2))
     for _ in range(DRAWS):
-        theta = wide(found.theta, rng)
+        theta = ball(wide(coordinates(found.theta), rng))
         if posterior.inside(theta):
             return theta
     raise StudyError(
         f"none of {DRAWS} draws around the most probable ball {found.theta} lies in its prior; take other test "
         "samples."
     )
+
+
+def _covariance(found):
+    """Laplace's, of η."""
+    return slope(found.theta) @ found.covariance @ slope(found.theta).T
+
+
+def _of_balls(chain: Chain) -> Chain:
+    return replace(chain, states=ball(chain.states))
 
 
 def _told(chain: Chain, solves: int) -> dict[str, Any]:

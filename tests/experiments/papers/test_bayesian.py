@@ -50,9 +50,9 @@ def measured(found, **changes):
 
 def test_ratios_are_those_of_speeds():
     found = measured(results(np.random.default_rng(0)))
-    for name in ("surrogate-alone-is-faster", "delayed-acceptance-saves", "shifted-surrogate-saves"):
+    for name in ("surrogate-alone-is-faster", "delayed-acceptance-saves", "anchored-surrogate-saves"):
         assert found[name].value == pytest.approx(10)
-    assert found["shifted-surrogate-saves-solves"].value == pytest.approx(10)
+    assert found["anchored-surrogate-saves-solves"].value == pytest.approx(10)
     assert found["better-than-linearised"].value == pytest.approx(1)
 
 
@@ -111,7 +111,7 @@ def test_the_whole_on_four_cells(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         result = reproduce("bayesian", tmp_path / "out", pool, "quick", tiny)
         assert result["claims"].keys() == claims.load(papers.claims_file("bayesian")).claims.keys()
-        assert result["pictures"] == ["bayesian.png"]
+        assert "bayesian.png" in result["pictures"]
         assert not (tmp_path / "out" / mcmc.BLOCKS).exists()
         before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("result.json")}
         assert len(before) == 3 * tiny.seeds + 1

@@ -6,7 +6,8 @@ import torch
 
 import surrogates
 from experiments.errors import StudyError
-from experiments.papers.forward_surrogate import FAMILIES, Frozen, NetworkSpec, Scaling, build, moment
+from experiments.papers.dipole_chart import ball, coordinates, log_volume, moment, slope
+from experiments.papers.forward_surrogate import FAMILIES, Frozen, NetworkSpec, Scaling, build
 from experiments.papers.pod import Pod
 from maxwell.priors import BallPrior
 
@@ -109,3 +110,17 @@ def test_families_have_equally_many_parameters_and_those_with_steps_equal_weight
     assert all(torch.equal(ours[name], other[name]) for name in ours)
     assert isinstance(nets["feed-forward"], surrogates.FeedForward)
     assert not torch.equal(build(spec("resnet", 4)).lift_weight, nets["resnet"].lift_weight)
+
+
+def test_the_chart_goes_there_and_back_and_its_slope_is_its_derivative(balls):
+    np.testing.assert_allclose(ball(coordinates(balls)), balls, rtol=1e-12)
+    for theta in balls[:5]:
+        steps = 1e-6 * np.eye(5)
+        numeric = (coordinates(theta + steps) - coordinates(theta - steps)).T / 2e-6
+        np.testing.assert_allclose(slope(theta), numeric, atol=1e-9)
+        assert log_volume(theta) == pytest.approx(-np.log(np.linalg.det(slope(theta))))
+
+
+def test_a_moment_that_no_contrast_has_is_no_ball():
+    assert np.isnan(ball(np.array([0.5, 0.5, 0.6, 0.1, 2e-3]))[4])
+    assert np.isnan(ball(np.array([0.5, 0.5, 0.6, 0.1, -6e-4]))[4])
