@@ -39,8 +39,9 @@ def run(options: argparse.Namespace) -> None:
         raise StudyError(f"workers is {workers}; expected at least 1.")
     out = Path(options.out) / (options.key + "-quick" * options.quick)
     with executors.local(workers) as executor:
-        show(reproduce(options.key, out, executor, "quick" if options.quick else "full"))
-    print(f"written to {out}: claims.json, claims.csv")
+        result = reproduce(options.key, out, executor, "quick" if options.quick else "full")
+    show(result)
+    print(f"written to {out}: {', '.join(['claims.json', 'claims.csv', *result['pictures']])}")
 
 
 def _list():

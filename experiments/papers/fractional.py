@@ -6,6 +6,7 @@ seed they have the same points and, the plain ones apart, the same weights at th
 
 import pydantic
 
+from experiments.papers import pictures
 from experiments.papers.claims import Measured
 from experiments.papers.fitting import Fit
 from experiments.papers.outcomes import NAMES, Numbers, Outcomes, difference, members, ratio, share
@@ -75,6 +76,7 @@ def _gradients(settings: Settings, work: Work) -> dict[str, Cases]:
         for fit in fits(family, settings.bad_layers, [float(settings.bad_layers)], settings.bad_scale)
     ]
     found = Outcomes.of(work, wanted + bad, "memory over depth")
+    _draw(settings, found.where(scale=1.0), work)
     claims: dict[str, Cases] = {
         name: {}
         for name in (
@@ -107,6 +109,24 @@ def _gradients(settings: Settings, work: Work) -> dict[str, Cases]:
         case = f"L = T = {settings.bad_layers}, weights × {settings.bad_scale:g}, {said}"
         claims["bad-start-resnet"][case] = difference(_apart(memory, when), _apart(resnet, when))
     return claims
+
+
+def _draw(settings: Settings, found: Outcomes, work: Work) -> None:
+    """Gradients over depth, with memory, with an identity, and without either."""
+    panels = {}
+    for when, said in WHEN.items():
+        panels[f"T = L, {said}"] = {
+            NAMES[family]: {
+                layers: found.where(
+                    layers=layers,
+                    family=family,
+                    horizon=1.0 if family == "feed-forward" else float(layers),
+                ).decades(when)
+                for layers in settings.depths
+            }
+            for family in ("feed-forward", *FAMILIES)
+        }
+    pictures.write(work.folder / "gradients.png", pictures.gradients(panels))
 
 
 def _targets(settings: Settings, work: Work) -> dict[str, Cases]:

@@ -70,6 +70,11 @@ class Outcomes:
         """Error on the test grid of each seed."""
         return self.numbers(lambda result: result["error"])
 
+    def decades(self, when: str) -> list[float]:
+        """log10 ‖∂J/∂y_1‖/‖∂J/∂y_L‖ of every seed that has it, at the `start` or the `end` of training."""
+        found = self.numbers(lambda result: result[when]["states"])
+        return [value for value in found.values() if value is not None]
+
     def best_horizon(self) -> float:
         """The horizon whose validation loss, in geometric mean over seeds, is smallest; never where one failed."""
         losses: dict[float, list[float]] = {}

@@ -13,7 +13,7 @@ from data.provenance import collect
 from experiments import papers
 from experiments.errors import StudyError
 from experiments.files import validated, write_json, write_text
-from experiments.papers import claims
+from experiments.papers import claims, pictures
 from experiments.papers.work import Work
 
 COLUMNS = ("claim", "case", "expected", "value", "low", "high", "seeds", "verdict", "certainty", "note")
@@ -31,8 +31,9 @@ def reproduce(
 ) -> dict[str, Any]:
     """Measure all claims of a paper, or continue; returns what `out`/claims.json holds.
 
-    size : quick or full, the settings of the file of claims, unless `settings` are given.  Pictures that the
-    paper's module leaves in `out` as PNG files are listed.  Raises StudyError if another process works there.
+    size : quick or full, the settings of the file of claims, unless `settings` are given.  Written are claims.csv,
+    verdicts.png and, last, claims.json, which names all pictures, those that the paper's module left in `out` too.
+    Raises StudyError if another process works there.
     """
     paper = claims.load(papers.claims_file(key))
     settings = settings or settings_of(key, size)
@@ -46,9 +47,11 @@ def reproduce(
                 "size": size,
                 "settings": settings.model_dump(mode="json"),
                 "claims": claims.judged(paper, measured),
-                "pictures": sorted(file.name for file in out.glob("*.png")),
                 "provenance": collect(),
             }
+            expected = {name: claim.expected for name, claim in paper.claims.items()}
+            pictures.write(out / "verdicts.png", pictures.verdicts(result, expected))
+            result["pictures"] = sorted(file.name for file in out.glob("*.png"))
             write_text(out / "claims.csv", _csv(result))
             write_json(out / "claims.json", result)
             return result

@@ -10,6 +10,7 @@ from typing import Any
 
 import pydantic
 
+from experiments.papers import pictures
 from experiments.papers.claims import Measured, over_seeds
 from experiments.papers.fitting import Fit
 from experiments.papers.outcomes import NAMES, Numbers, Outcomes, difference, members, ratio, share
@@ -161,6 +162,7 @@ def _gradients(settings: Settings, work: Work) -> dict[str, Cases]:
         ],
         "depths and bad starts",
     )
+    _draw(settings, outcomes.where(scale=1.0, activation="tanh"), work)
     claims: dict[str, Cases] = {"gradients": {}, "gradients-bad-start": {}, "bad-start-trains": {}}
     for family, layers in sorted(deep, key=lambda pair: (list(NAMES).index(pair[0]), pair[1])):
         here = outcomes.where(family=family, layers=layers, scale=1.0, activation="tanh")
@@ -174,6 +176,23 @@ def _gradients(settings: Settings, work: Work) -> dict[str, Cases]:
         trained = [share(part.errors(), settings.trains_below) for part in (learned, fixed)]
         claims["bad-start-trains"][case] = difference(*trained)
     return claims
+
+
+def _draw(settings: Settings, outcomes: Outcomes, work: Work) -> None:
+    """Gradients over depth; at the start those of learned and fixed steps are the same."""
+    panels = {}
+    for family, depths in settings.depths.items():
+        here = {layers: outcomes.where(family=family, layers=layers) for layers in depths}
+        curves = {
+            "at the start": ("fixed", "start"),
+            "fixed steps, trained": ("fixed", "end"),
+            f"{LEARNED[family][0]} steps, trained": (LEARNED[family][0], "end"),
+        }
+        panels[f"{NAMES[family]}, T = L at the start"] = {
+            label: {layers: part.where(time=rule).decades(when) for layers, part in here.items()}
+            for label, (rule, when) in curves.items()
+        }
+    pictures.write(work.folder / "gradients.png", pictures.gradients(panels))
 
 
 def _apart(outcomes: Outcomes) -> Numbers:

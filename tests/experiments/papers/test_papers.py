@@ -66,6 +66,7 @@ def test_every_claim_is_measured_and_a_second_run_is_the_same(key, tmp_path):
         again = reproduce(key, tmp_path, pool, settings=tiny(key))
     assert set(once["claims"]) == set(load(papers.claims_file(key)).claims)
     assert again["claims"] == once["claims"]
+    assert once["pictures"] == ["gradients.png", "verdicts.png"]
     assert stamps == {file: file.stat().st_mtime_ns for file in tmp_path.glob("experiments/*/result.json")}
     cases = [case for claim in once["claims"].values() for case in claim["cases"].values()]
     assert all(case["count"] == 2 for case in cases if not case["note"])

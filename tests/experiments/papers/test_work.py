@@ -13,7 +13,7 @@ from filelock import FileLock
 from data import executors
 from experiments import cli, papers
 from experiments.errors import StudyError
-from experiments.papers.claims import over_seeds
+from experiments.papers.claims import Measured, over_seeds
 from experiments.papers.reproduction import reproduce
 from experiments.papers.work import Work
 
@@ -105,6 +105,8 @@ def test_a_stopped_reproduction_goes_on(tmp_path, pool, paper):
 def test_what_is_written(tmp_path, pool, paper):
     result = reproduce("squares-of-ours", tmp_path / "out", pool, "quick")
     assert json.loads((tmp_path / "out" / "claims.json").read_text()) == result
+    assert result["pictures"] == ["verdicts.png"]
+    assert (tmp_path / "out" / "verdicts.png").read_bytes().startswith(b"\x89PNG")
     claim = result["claims"]["positive"]
     assert (claim["verdict"], claim["cases"][""]["value"], claim["cases"][""]["count"]) == ("holds", 2.5, 2)
     table = (tmp_path / "out" / "claims.csv").read_text()
@@ -113,6 +115,14 @@ def test_what_is_written(tmp_path, pool, paper):
     assert (row["verdict"], row["note"]) == ("holds", "whole numbers")
     reproduce("squares-of-ours", tmp_path / "out", pool, "quick")
     assert (tmp_path / "out" / "claims.csv").read_text() == table
+
+
+def test_a_case_without_a_number_decides_nothing_and_can_be_written(tmp_path, pool, paper):
+    numbers = {"one": Measured(None, None, None, 0, "no seed has one"), "two": over_seeds([1.0, 2.0])}
+    paper.measure = lambda settings, work: {"positive": numbers}
+    claim = reproduce("squares-of-ours", tmp_path / "out", pool)["claims"]["positive"]
+    assert (claim["cases"]["one"]["measured"], claim["verdict"]) == ("no number", "not shown")
+    assert "positive,one,above 0,,,,0,not shown" in (tmp_path / "out" / "claims.csv").read_text()
 
 
 def test_measurements_must_be_those_of_the_claims(tmp_path, pool, paper):
