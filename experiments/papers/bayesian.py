@@ -192,7 +192,7 @@ def _agreement(found):
                 values.append(float(np.mean(_squares(each, way) / (1 / counts[0] + 1 / counts[1]))))
     asked = 3 * len(found)
     if not values:
-        return Measured(0.0, None, None, 0, f"none of {asked} has R̂ up to {MIXED}")
+        return Measured(None, None, None, 0, f"none of {asked} has R̂ up to {MIXED}")
     return over_seeds(values, f"{len(values)} of {asked} have R̂ up to {MIXED}")
 
 
