@@ -92,14 +92,15 @@ def train_all(
 
 
 @contextmanager
-def placed(executor: Executor | None, workers: int | None, tasks: int) -> Iterator[Executor]:
+def placed(executor: Executor | None, workers: int | None, tasks: int | None = None) -> Iterator[Executor]:
     """The executor that is given, or local processes: as many as asked for or cores, and no more than tasks."""
     from data import executors
 
     if executor is not None:
         yield executor
         return
-    with executors.local(min(workers or executors.usable_cores(), max(tasks, 1))) as local:
+    width = executors.usable_cores() if workers is None else workers
+    with executors.local(width if tasks is None else min(width, tasks)) as local:
         yield local
 
 

@@ -1,16 +1,17 @@
-"""Tasks that a worker does: score one trained network, or one yardstick."""
+"""Tasks that a worker does: score one trained network, one yardstick or a piece of it, one bound."""
 
 import time
 from pathlib import Path
 
 import numpy as np
 
-import surrogates
 from experiments import runs
-from experiments.protocol.known import Known
-from experiments.protocol.methods import METHODS
+from experiments.protocol import bounds
+from experiments.protocol.known import Answers
+from experiments.protocol.methods import METHODS, Hybrid
 from experiments.protocol.methods.base import Method, timed
-from experiments.protocol.sheets import Exam, Place, Sheet, exam, score
+from experiments.protocol.perturbations import worst
+from experiments.protocol.sheets import Sheet, exam, score
 from experiments.protocol.study import SHEET
 
 WORST = 32
@@ -19,8 +20,10 @@ WORST = 32
 REPEATS = 20
 """Single estimates whose median is the time per inversion."""
 
+Levels = tuple[float, ...]
 
-def network(dataset: str, folder: str, noise: float, levels: tuple[float, ...], resimulate: int) -> None:
+
+def network(dataset: str, folder: str, noise: float, levels: Levels, resimulate: int) -> None:
     """Score the trained network of a run folder, unless its sheet is there."""
     path = Path(folder)
     if (path / SHEET).exists():
@@ -59,26 +62,15 @@ def methods() -> dict[str, type[Method]]:
     return {method.key: method for method in METHODS}
 
 
-def yardstick(
-    dataset: str,
-    out: str,
-    key: str,
-    noise: float,
-    levels: tuple[float, ...],
-    resimulate: int,
-    iterated: int,
-    draws: int = 1,
-) -> None:
-    """Score a method of `METHODS` into the file `out`, unless it is there.
+def yardstick(dataset: str, out: str, key: str, noise: float, levels: Levels, resimulate: int) -> None:
+    """Score a method of `METHODS` into the file `out`, at every place but those without noise.
 
-    A method that does not suit the problem gets an empty sheet.  One that takes observations one by one answers the
-    first `iterated` of the place that counts alone.
+    A method that does not suit the problem gets an empty sheet.
     """
     path = Path(out)
     if path.exists():
         return
-    asked, _ = exam(Path(dataset), noise, levels, resimulate)
-    known = Known(asked.dataset, noise, draws=draws)
+    asked, known = exam(Path(dataset), noise, levels, resimulate)
     kind = methods()[key]
     if not kind.suits(known):
         Sheet({}, {"key": key, "suits": False}).write(path)
@@ -86,76 +78,89 @@ def yardstick(
     began = time.perf_counter()
     method = kind.fit(known)
     fitted = time.perf_counter() - began
-    arrays = graded(method, asked, known, iterated)
-    about = {
-        "key": key,
+    arrays = {}
+    for place in asked.places:
+        if place.level > 0:  # a classical method needs to know its noise
+            view = asked.dataset.split(place.split)
+            answers = method.estimate(view.observe(place.level), known.deviation(place.level))
+            arrays[place] = score(asked, known, place, answers)
+    Sheet(arrays, _about(method, arrays[asked.main], fitted)).write(path)
+
+
+def piece(
+    dataset: str, out: str, key: str, noise: float, levels: Levels, rows: tuple[int, int], start: str | None
+) -> None:
+    """Answers of a method that takes observations one by one, to some rows at the place that counts.
+
+    start : the run folder of the network from which `hybrid` starts.
+    """
+    path = Path(out)
+    if path.exists():
+        return
+    asked, known = exam(Path(dataset), noise, levels, 0)
+    if not _kind(key).suits(known):
+        Sheet({}, {"key": key, "suits": False}).write(path)
+        return
+    view = asked.dataset.split(asked.main.split).take(slice(*rows))
+    method = Hybrid(known, runs.load(start).estimate) if start else _kind(key).fit(known)
+    answers = method.estimate(view.observe(noise), known.deviation(noise))
+    found = {"theta": answers.theta, "seconds": answers.seconds, **answers.extras}
+    about = {"key": key, "label": method.label, "kind": method.kind, "extras": list(answers.extras)}
+    Sheet({asked.main: found}, about).write(path)
+
+
+def collected(
+    dataset: str, out: str, pieces: list[str], noise: float, levels: Levels, resimulate: int
+) -> None:
+    """Score the answers of all pieces of a method together into the file `out`."""
+    path = Path(out)
+    if path.exists():
+        return
+    parts = [Sheet.read(Path(part)) for part in pieces]
+    if not parts[0].arrays:
+        Sheet({}, parts[0].about).write(path)
+        return
+    asked, known = exam(Path(dataset), noise, levels, resimulate)
+    arrays = {
+        name: np.concatenate([part.arrays[asked.main][name] for part in parts])
+        for name in parts[0].arrays[asked.main]
+    }
+    extras = {name: arrays[name] for name in parts[0].about["extras"]}
+    scored = score(asked, known, asked.main, Answers(arrays["theta"], arrays["seconds"], extras))
+    about = {name: parts[0].about[name] for name in ("key", "label", "kind")}
+    Sheet({asked.main: scored}, {**about, "fit": 0.0, "one": float(np.median(arrays["seconds"]))}).write(path)
+
+
+def bound(dataset: str, out: str, noise: float, levels: Levels, samples: int) -> None:
+    """Score the bound below which no error can lie, where there is one, on the first samples of the main split."""
+    path = Path(out)
+    if path.exists():
+        return
+    asked, known = exam(Path(dataset), noise, levels, 0)
+    truth = asked.dataset.split(asked.main.split).take(slice(0, samples)).parameters
+    found = bounds.bound(known, asked.ruler, truth, known.deviation(noise)) if noise > 0 else None
+    if found is None:
+        Sheet({}, {"key": "bound", "suits": False}).write(path)
+        return
+    label, least = found
+    scored = score(asked, known, asked.main, bounds.as_answers(truth, least))
+    kept = {k: v for k, v in scored.items() if k == "squared" or k.startswith("group:")}
+    about = {"key": "bound", "label": label, "kind": "bound", "fit": 0.0, "one": 0.0}
+    Sheet({asked.main: kept}, about).write(path)
+
+
+def _kind(key: str) -> type[Method]:
+    return Hybrid if key == Hybrid.key else methods()[key]
+
+
+def _about(method: Method, scored: dict[str, np.ndarray], fitted: float) -> dict:
+    return {
+        "key": method.key,
         "label": method.label,
         "kind": method.kind,
         "fit": fitted,
-        "one": float(np.median(arrays[asked.main]["seconds"])),
+        "one": float(np.median(scored["seconds"])),
     }
-    Sheet(arrays, about).write(path)
-
-
-def graded(method, asked: Exam, known: Known, iterated: int) -> dict[Place, dict[str, np.ndarray]]:
-    """Arrays of a fitted method at the places that it is asked."""
-    arrays = {}
-    for place in asked.places:
-        if method.one_by_one and place != asked.main:
-            continue
-        if place.level == 0:  # a classical method needs to know a noise
-            continue
-        view = asked.dataset.split(place.split)
-        if method.one_by_one:
-            view = view.take(slice(0, iterated))
-        answers = method.estimate(view.observe(place.level), known.deviation(place.level))
-        arrays[place] = score(asked, known, place, answers)
-    return arrays
-
-
-def worst(model: surrogates.Model, asked: Exam, known: Known, observed: np.ndarray) -> np.ndarray:
-    """Error that the worst perturbation of the size of the noise makes, to first order: (n,), relative as any.
-
-        σ_1(W^{1/2} ∂θ̂/∂d) · ‖e‖ / √Σ w Var θ,    ‖e‖ = σ √m,
-
-    with W of the ruler and σ the deviation of the noise at the place that counts, m data of one sample.
-    """
-    import torch
-
-    from data.transforms import soften
-
-    entered = model.encode(observed)
-    features = soften(entered) if model.softened else entered
-    home = next(model.net.parameters())
-    x = torch.as_tensor(features, dtype=home.dtype, device=home.device)
-    jacobians = (
-        torch.func.vmap(torch.func.jacrev(lambda row: model.net(row[None])[0]))(x)
-        .detach()
-        .double()
-        .cpu()
-        .numpy()
-    )
-    weights = asked.ruler.weights
-    pairs = 2 if len(model.decode.mean) == 2 * len(weights) else 1
-    left = np.sqrt(np.tile(weights, pairs)) * model.decode.scale
-    gains = []
-    for jacobian, z in zip(jacobians, entered, strict=True):
-        chain = left[:, None] * jacobian
-        if model.softened:
-            chain = chain @ _soften_slope(z)
-        gains.append(np.linalg.norm(chain / model.encode.scale, 2))
-    size = known.deviation(asked.main.level) * np.sqrt(observed.shape[1])
-    return np.array(gains) * size / np.sqrt(asked.ruler.total)
-
-
-def _soften_slope(z: np.ndarray) -> np.ndarray:
-    """Derivative of `data.transforms.soften` at z (k,): gI + g'(r) z zᵀ/(r k) with r = ‖z‖/√k, g = asinh(r)/r."""
-    r = np.linalg.norm(z) / np.sqrt(len(z))
-    if r == 0:
-        return np.eye(len(z))
-    g = np.arcsinh(r) / r
-    slope = (1 / np.sqrt(1 + r**2) - g) / r
-    return g * np.eye(len(z)) + slope * np.outer(z, z) / (r * len(z))
 
 
 def _latency(estimate, observed: np.ndarray) -> float:

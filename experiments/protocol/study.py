@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from experiments.specs import RunSpec
 
 SHEET = "scores.npz"
 """Name of the score sheet in a run folder."""
+
+PIECE = 10
+"""Observations of a task where a method takes them one by one."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,25 @@ def run(plan: Plan, out: str | Path, place: Workplace | None = None) -> Folder:
     folder, place = Folder(Path(out)), place or Workplace()
     check(plan)
     _own(folder, plan)
-    datasets = generate(plan, folder, place)
-    train(plan, plan.trials(), folder.tuning, datasets, place, "tuning")
-    chosen = choose(plan, folder)
-    train(plan, plan.finals(chosen), folder.runs, datasets, place, "training")
-    grade(plan, folder, datasets, place)
+    with _lost_worker_told(folder), training.placed(place.executor, place.workers) as executor:
+        place = Workplace(place.workers, executor)  # one pool for all stages: to start a worker takes seconds
+        datasets = generate(plan, folder, place)
+        train(plan, plan.trials(), folder.tuning, datasets, place, "tuning")
+        chosen = choose(plan, folder)
+        train(plan, plan.finals(chosen), folder.runs, datasets, place, "training")
+        grade(plan, folder, datasets, place)
     return folder
+
+
+@contextmanager
+def _lost_worker_told(folder: Folder) -> Iterator[None]:
+    try:
+        yield
+    except BrokenExecutor:
+        raise StudyError(
+            f"{folder.path}: a worker process died, often for want of memory; run the same command again to "
+            "continue, perhaps with fewer workers."
+        ) from None
 
 
 def check(plan: Plan) -> None:
@@ -191,45 +208,96 @@ def choose(plan: Plan, folder: Folder) -> dict[str, Settings]:
     return chosen
 
 
+@dataclass(frozen=True)
+class Task:
+    """Work of one worker that ends in a file; done once the file is there."""
+
+    file: Path
+    function: Callable
+    arguments: tuple
+
+
 def grade(plan: Plan, folder: Folder, datasets: Mapping[str, data.Dataset], place: Workplace) -> None:
-    """Score every run and every yardstick that has no sheet yet."""
+    """Score every run, every yardstick and every bound that has no sheet yet."""
     from experiments.protocol import grading
 
-    spec, tasks = plan.spec, []
-    noises = dict.fromkeys((variant.cell.data, variant.cell.noise) for variant in plan.variants)
-    for key, noise in noises:
+    spec, tasks, gathering = plan.spec, [], []
+    for key, noise in problems(plan):
         path, about = str(datasets[key].path.absolute()), spec.data[key]
         for method in spec.yardsticks:
-            sheet = folder.yardstick(method, key, noise)
-            what = (path, str(sheet.absolute()), method, noise, spec.levels, spec.resimulate, about.iterated)
-            tasks.append((sheet, grading.yardstick, what))
+            sheet = folder.yardstick(method, key, noise).absolute()
+            if grading.methods()[method].one_by_one:
+                starts = {method: None}
+                if method == "gauss-newton":
+                    starts["hybrid"] = str(
+                        (folder.runs / run_name(best(plan, folder, key, noise), 0)).absolute()
+                    )
+                for name, start in starts.items():
+                    pieces, last = _pieces(folder, datasets[key], name, key, noise, spec, start)
+                    tasks += pieces
+                    gathering.append(last)
+            else:
+                what = (path, str(sheet), method, noise, spec.levels, spec.resimulate)
+                tasks.append(Task(sheet, grading.yardstick, what))
+        sheet = folder.yardstick("bound", key, noise).absolute()
+        tasks.append(Task(sheet, grading.bound, (path, str(sheet), noise, spec.levels, about.iterated)))
     for variant in plan.variants:
         for seed in range(variant.seeds):
             sheet = folder.sheet(variant, seed)
             path = str(datasets[variant.cell.data].path.absolute())
             what = (path, str(sheet.parent.absolute()), variant.cell.noise, spec.levels, spec.resimulate)
-            tasks.append((sheet, grading.network, what))
-    _do(tasks, folder, place)
+            tasks.append(Task(sheet, grading.network, what))
+    _do(tasks, place, "scores")
+    _do(gathering, place, "gathering")
 
 
-def _do(tasks: Sequence[tuple[Path, Callable, tuple]], folder: Folder, place: Workplace) -> None:
+def _pieces(folder: Folder, dataset, name: str, key: str, noise: float, spec, start: str | None):
+    """Tasks for the rows that a method takes one by one, and the task that gathers them."""
+    from experiments.protocol import grading
+    from experiments.protocol.sheets import places_of
+
+    path, sheet = str(dataset.path.absolute()), folder.yardstick(name, key, noise).absolute()
+    rows = min(spec.data[key].iterated, len(dataset.split(places_of(dataset, noise, spec.levels)[0].split)))
+    pieces = []
+    for begin in range(0, rows, PIECE):
+        file = sheet.parent / "pieces" / f"{sheet.stem}-{begin}.npz"
+        what = (path, str(file), name, noise, spec.levels, (begin, min(begin + PIECE, rows)), start)
+        pieces.append(Task(file, grading.piece, what))
+    files = [str(task.file) for task in pieces]
+    return pieces, Task(
+        sheet, grading.collected, (path, str(sheet), files, noise, spec.levels, spec.resimulate)
+    )
+
+
+def problems(plan: Plan) -> list[tuple[str, float]]:
+    """Every data set of the grid with every noise of its networks."""
+    return list(dict.fromkeys((variant.cell.data, variant.cell.noise) for variant in plan.variants))
+
+
+def best(plan: Plan, folder: Folder, key: str, noise: float) -> Variant:
+    """The variant of least mean validation loss on a data set at a noise, among those of all training samples.
+
+    The test split does not choose.
+    """
+    here = [v for v in plan.variants if (v.cell.data, v.cell.noise) == (key, noise)]
+    whole = [v for v in here if v.cell.samples is None] or here
+
+    def loss(variant):
+        files = [folder.runs / run_name(variant, seed) / "run.json" for seed in range(variant.seeds)]
+        return _mean(read_json(file, "run", "run again")["best_loss"] for file in files)
+
+    return min(whole, key=loss)
+
+
+def _do(tasks: Sequence[Task], place: Workplace, what: str) -> None:
     """Submit the tasks whose file is missing, and wait for all."""
-    todo = [task for task in tasks if not task[0].exists()]
-    with Progress("scores", len(tasks), "sheets") as progress:
+    todo = [task for task in tasks if not task.file.exists()]
+    with Progress(what, len(tasks), "sheets") as progress:
         progress.start(len(tasks) - len(todo))
-        if not todo:
-            return
-        try:
-            with training.placed(place.executor, place.workers, len(todo)) as executor:
-                waiting = [executor.submit(_work, function, what) for _, function, what in todo]
-                for done, future in enumerate(as_completed(waiting), len(tasks) - len(todo) + 1):
-                    future.result()
-                    progress.update(done)
-        except BrokenExecutor:
-            raise StudyError(
-                f"{folder.path}: a worker process died while scoring, often for want of memory; run the same "
-                "command again to continue, perhaps with fewer workers."
-            ) from None
+        waiting = [place.executor.submit(_work, task.function, task.arguments) for task in todo]
+        for done, future in enumerate(as_completed(waiting), len(tasks) - len(todo) + 1):
+            future.result()
+            progress.update(done)
 
 
 def _work(function: Callable, what: tuple) -> None:
@@ -248,12 +316,15 @@ def sheets(plan: Plan, folder: Folder) -> Iterator[tuple[Variant, list[Sheet]]]:
 
 def yardsticks(plan: Plan, folder: Folder) -> Iterator[tuple[str, str, float, Sheet]]:
     """Key, data set, noise and sheet of every yardstick that suits its data set."""
-    noises = dict.fromkeys((variant.cell.data, variant.cell.noise) for variant in plan.variants)
-    for key, noise in noises:
-        for method in plan.spec.yardsticks:
-            sheet = Sheet.read(folder.yardstick(method, key, noise))
+    names = [*plan.spec.yardsticks, "hybrid", "bound"]
+    for key, noise in problems(plan):
+        for name in names:
+            file = folder.yardstick(name, key, noise)
+            if name == "hybrid" and not file.exists():  # a study without Gauss-Newton
+                continue
+            sheet = Sheet.read(file)
             if sheet.arrays:
-                yield method, key, noise, sheet
+                yield name, key, noise, sheet
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
