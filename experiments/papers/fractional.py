@@ -162,7 +162,10 @@ def _targets(settings: Settings, work: Work) -> dict[str, Cases]:
             errors, horizons = _at_best(here)
             claim = claims["nonsmooth-classes" if TARGETS[target].classes else "nonsmooth-functions"]
             case = f"{target}, {activation}"
-            best = ", ".join(f"{NAMES[f]} {t:g}" for f, t in horizons.items())
+            longest = max(settings.horizons)
+            best = ", ".join(
+                f"{NAMES[f]} {t:g}" + " (the longest tried)" * (t == longest) for f, t in horizons.items()
+            )
             claim[f"{case}, each at its best T: {best}"] = ratio(errors["fractional"], errors["resnet"])
             one = here.where(horizon=horizons["resnet"])
             same = {family: one.where(family=family).errors() for family in FAMILIES}
