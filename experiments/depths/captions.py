@@ -16,7 +16,8 @@ def captions(study: Depths) -> dict[str, str]:
         "bounds": f"""How large the gradient in the first state is beside that in the last, against depth, at
             the start. Dashed: measured, mean of seeds. Shaded: between the smallest and the largest singular
             value of the derivative of the last state in the first. Dotted: what steps and weights alone promise
-            (cut at ten decades). Dash-dotted: weight of the direct path from the first state to the last. {at}""",
+            (absent where that is nothing, cut at ten decades). Dash-dotted: weight of the direct path from the
+            first state to the last. {at}""",
         "profiles": f"""Gradient of the loss in the states along the depth of the deepest networks, at the start
             (dotted) and {end} (lines), each divided by its last value; geometric mean of seeds. {at}""",
         "evolution": f"""Gradient in the first state over that in the last, in decades, along the training of the
@@ -24,9 +25,9 @@ def captions(study: Depths) -> dict[str, str]:
         "sensitivity": f"""Relative change of a trained network's output when each of its steps changes by
             {size:.0%}, up or down at random. Mean and 95 % interval of the seeds that train; no point where none
             does. {at}""",
-        "steps": f"""Learned steps {end}. Thick, with marks: their sum, the horizon. Thin: the largest and the
-            smallest step times the number of layers, both 1 at the start; a step below 0 runs backwards. Mean of
-            seeds. {at}""",
+        "steps": f"""Learned steps {end}. Top: their sum, the horizon, with its 95 % interval. Bottom: the largest
+            (lines) and the smallest step (dotted) times the number of layers, both 1 at the start; a step below 0
+            runs backwards. Mean of seeds. {at}""",
     }
     for family in study.spec.families:
         name = family_name(family)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from experiments.depths.spec import Depths
 from experiments.depths.tables import Found, trained
-from experiments.depths.verdicts import family_name, rule_name
+from experiments.depths.verdicts import family_name, steps_name
 from experiments.plots.style import figure
 
 DECADES = 6.0
@@ -28,7 +28,7 @@ def gradients(study: Depths, found: Found, family: str) -> Figure:
                 for cell in _of(found, family, rule)
             ]
             shown = _draw(axis, study, found, family, values, DIVERGING, norm, "{:.1f}")
-            axis.set_title(f"{_title(study, family, rule)}\n{when}", fontsize=8)
+            axis.set_title(f"{steps_name(study, family, rule)}\n{when}", fontsize=8)
     _label(axes)
     bar = made.colorbar(shown, ax=axes, extend="both", shrink=0.8)
     bar.set_label(r"decades of $\|\partial J/\partial y_0\|\,/\,\|\partial J/\partial y_L\|$")
@@ -50,7 +50,7 @@ def training(study: Depths, found: Found) -> Figure:
                 [float(trained(study, m)) for m in cell["members"]] for cell in _of(found, family, rule)
             ]
             shown = _draw(axis, study, found, family, values, "cividis", norm, "{:.0%}")
-            axis.set_title(f"{family_name(family)}\n{_title(study, family, rule)}", fontsize=8)
+            axis.set_title(f"{family_name(family)}\n{steps_name(study, family, rule)}", fontsize=8)
             axis.set(xlabel="factor on the initial weights", ylabel="layers")
     made.colorbar(shown, ax=axes, shrink=0.6, label="share of seeds that train")
     return made
@@ -64,7 +64,7 @@ def _draw(axis, study, found, family, values, colours, norm, form):
     shown = axis.imshow(grid, cmap=colours, norm=norm, aspect="auto", origin="lower")
     for (row, column), value in np.ndenumerate(grid):
         shade = np.dot(shown.cmap(norm(value))[:3], (0.3, 0.6, 0.1)) if np.isfinite(value) else 1
-        word = form.format(value + 0.0) if np.isfinite(value) else "×"
+        word = form.format(round(value, 2) + 0.0) if np.isfinite(value) else "×"
         axis.text(column, row, word, ha="center", va="center", fontsize=7, color="k" if shade > 0.5 else "w")
     axis.set_xticks(range(len(study.extent.scales)), [f"{scale:g}" for scale in study.extent.scales])
     axis.set_yticks(range(len(depths)), depths)
@@ -73,10 +73,6 @@ def _draw(axis, study, found, family, values, colours, norm, form):
 
 def _of(found, family, rule):
     return [cell for cell in found if (cell["family"], cell["rule"]) == (family, rule)]
-
-
-def _title(study, family, rule):
-    return "no skips, no steps" if family == "plain" else rule_name(study.spec.rules[rule])
 
 
 def _label(axes):

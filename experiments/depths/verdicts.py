@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from experiments.depths.spec import Depths, Rule
 from experiments.depths.tables import Found, relative_loss, trained
 from experiments.variants import FAMILY_NAMES
 
-SEED, RESAMPLES = 66, 20_000
+SEED, RESAMPLES = 66, 5000
 UNRESOLVED = 14.0  # decades below the largest singular value in which the smallest is round-off
 
 
@@ -55,6 +56,11 @@ def rule_name(rule: Rule) -> str:
     return f"{rule.time}, T = {horizon}" + ("" if rule.time == "fixed" else " at the start")
 
 
+def steps_name(study: Depths, family: str, rule: str) -> str:
+    """The steps of a network for a reader; a plain one has none."""
+    return "no skips, no steps" if family == "plain" else rule_name(study.spec.rules[rule])
+
+
 def family_name(family: str) -> str:
     """A family for a reader."""
     return FAMILY_NAMES.get(family, "plain feed-forward")
@@ -63,52 +69,76 @@ def family_name(family: str) -> str:
 def comparisons(study: Depths, found: Found) -> list[dict[str, Any]]:
     """Learned minus fixed in every metric, paired by depth, scale and seed, each family and rule by itself.
 
-    A comparison has the mean over all pairs in which both networks have the figure, and an interval by the
-    bootstrap of seeds (depths and scales are no sample of anything and stay).  There are many: each is of the level
-    1 − 0.05/number, so that all of them hold at once with 95 % (Bonferroni).  With few seeds they are rough.
+    A comparison has the mean over all pairs in which both networks have the figure, a 95 % interval by the
+    bootstrap of seeds (depths and scales are no sample of anything and stay), rough for few, and the p of
+    `sign_flips`. As there are many, a difference counts as shown by `discoveries` among all of them; with five
+    seeds or fewer none does.
     """
     cells = {(c["family"], c["rule"], c["depth"], c["scale"]): c["members"] for c in found}
-    pairs = [
-        (family, fixed, learned)
-        for family, about in study.spec.families.items()
-        for fixed in about.rules
-        for learned in about.rules
-        if study.spec.rules[fixed].time == "fixed" != study.spec.rules[learned].time
-    ]
-    level = 0.05 / max(1, len(pairs) * len(METRICS))
     result = []
-    for family, fixed, learned in pairs:
-        both = [
-            (cells[family, fixed, depth, scale], members)
-            for (name, rule, depth, scale), members in cells.items()
-            if (name, rule) == (family, learned)
-        ]
-        for metric in METRICS:
-            gaps = np.array([[_gap(study, metric, *pair) for pair in zip(*c, strict=True)] for c in both])
-            found_here = _interval(gaps, level, f"{family}|{fixed}|{learned}|{metric.name}")
-            result.append(
-                {"family": family, "fixed": fixed, "learned": learned, "metric": metric.name}
-                | {"pairs": int(np.isfinite(gaps).sum()), "seeds": study.extent.seeds}
-                | found_here
-                | {"verdict": _verdict(metric, study.extent.seeds, **found_here)}
-            )
+    for family, about in study.spec.families.items():
+        for fixed, learned in product(about.rules, about.rules):
+            if study.spec.rules[fixed].time != "fixed" or study.spec.rules[learned].time == "fixed":
+                continue
+            both = [
+                list(zip(cells[family, fixed, depth, scale], members, strict=True))
+                for (name, rule, depth, scale), members in cells.items()
+                if (name, rule) == (family, learned)
+            ]
+            for metric in METRICS:
+                gaps = np.array([[_gap(study, metric, *pair) for pair in row] for row in both])
+                names = {"family": family, "fixed": fixed, "learned": learned, "metric": metric.name}
+                result.append(names | _interval(gaps, "|".join(names.values())))
+    shown = discoveries([1.0 if one["p"] is None else one["p"] for one in result])
+    better = {metric.name: metric.better for metric in METRICS}
+    for one, seen in zip(result, shown, strict=True):
+        won = "better" if seen and np.sign(one["mean"]) == better[one["metric"]] else "worse"
+        one["verdict"] = won if seen else "no difference shown"
     return result
+
+
+def sign_flips(sums: np.ndarray) -> float:
+    """Two-sided p of a mean difference, from paired differences (seeds,): the share of sign changes as extreme.
+
+    Exact where differences are symmetric about zero if the steps are of no consequence; all 2ⁿ changes up to
+    n = 14, else a sample of them.  At least 2^(1−n): few seeds show nothing.
+    Source: Fisher, The Design of Experiments (1935), section 21.
+    """
+    count = len(sums)
+    if count <= 14:
+        signs = np.array(list(product((-1.0, 1.0), repeat=count)))
+    else:
+        rng = np.random.default_rng(SEED)
+        signs = np.vstack([rng.choice([-1.0, 1.0], (RESAMPLES, count)), np.ones(count)])
+    reached = np.abs(signs @ sums) >= abs(sums.sum()) * (1 - 1e-9)
+    return float(reached.mean())
+
+
+def discoveries(ps: list[float], rate: float = 0.05) -> list[bool]:
+    """Which of many differences count as shown, at most a share `rate` of them by chance in the mean.
+
+    Source: Benjamini and Hochberg (1995), J. R. Statist. Soc. B 57, 289-300.
+    """
+    ordered = np.sort(ps)
+    below = np.flatnonzero(ordered <= rate * np.arange(1, len(ps) + 1) / len(ps))
+    limit = ordered[below[-1]] if len(below) else -1.0
+    return [p <= limit for p in ps]
 
 
 def sentences(study: Depths, compared: list[dict[str, Any]]) -> list[str]:
     """One sentence for each comparison."""
-    metrics, found = {metric.name: metric for metric in METRICS}, []
+    metrics, rules, found = {metric.name: metric for metric in METRICS}, study.spec.rules, []
     for one in compared:
-        metric, rules = metrics[one["metric"]], study.spec.rules
+        metric = metrics[one["metric"]]
         who = f"{family_name(one['family'])}, steps {rule_name(rules[one['learned']])}, against "
         who += f"{rule_name(rules[one['fixed']])}: {metric.text}"
         if one["mean"] is None:
             found.append(f"{who}: no pair in which both have it.")
             continue
-        span = f"{one['low']:+.3g} to {one['high']:+.3g}"
+        span = f"95 % interval {one['low']:+.3g} to {one['high']:+.3g}, p {one['p']:.2g}"
         found.append(
-            f"{who} {one['mean']:+.3g}{metric.unit} ({one['pairs']} pairs, all {len(compared)} intervals together "
-            f"95 %: {span}); {one['verdict']}."
+            f"{who} {one['mean']:+.3g}{metric.unit} ({one['pairs']} pairs of {one['seeds']} seeds, {span}); "
+            f"{one['verdict']}."
         )
     return found
 
@@ -165,20 +195,16 @@ def _gap(study, metric, fixed, learned) -> float:
     return np.nan if one is None or other is None else other - one
 
 
-def _interval(gaps: np.ndarray, level: float, name: str) -> dict[str, float | None]:
-    """Mean of (cells, seeds), NaN left out, and its interval over resampled seeds."""
-    sums, counts = np.nansum(gaps, axis=0), np.isfinite(gaps).sum(axis=0)
-    if not counts.any():
-        return {"mean": None, "low": None, "high": None}
+def _interval(gaps: np.ndarray, name: str) -> dict[str, float | int | None]:
+    """Mean of (cells, seeds), NaN left out, its interval over resampled seeds, and its p."""
+    known = np.isfinite(gaps).any(axis=0)
+    sums, counts = np.nansum(gaps[:, known], axis=0), np.isfinite(gaps[:, known]).sum(axis=0)
+    found = {"pairs": int(counts.sum()), "seeds": int(known.sum())}
+    if not known.any():
+        return found | {"mean": None, "low": None, "high": None, "p": None}
     rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
     picks = rng.integers(len(sums), size=(RESAMPLES, len(sums)))
-    total, count = sums[picks].sum(axis=1), counts[picks].sum(axis=1)
-    means = total[count > 0] / count[count > 0]
-    low, high = np.quantile(means, [level / 2, 1 - level / 2])
-    return {"mean": float(sums.sum() / counts.sum()), "low": float(low), "high": float(high)}
-
-
-def _verdict(metric, seeds, mean, low, high) -> str:
-    if mean is None or seeds == 1 or low <= 0 <= high:
-        return "no difference shown"
-    return "better" if np.sign(mean) == metric.better else "worse"
+    means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    mean = float(sums.sum() / counts.sum())
+    return found | {"mean": mean, "low": float(low), "high": float(high), "p": sign_flips(sums)}

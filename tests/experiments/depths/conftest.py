@@ -50,15 +50,15 @@ def study_text():
     return STUDY
 
 
-@pytest.fixture
-def depths_file(tmp_path):
-    file = tmp_path / "depths.toml"
+@pytest.fixture(scope="module")
+def depths_file(tmp_path_factory):
+    file = tmp_path_factory.mktemp("study") / "depths.toml"
     file.write_text(STUDY)
     return file
 
 
-@pytest.fixture
-def in_this_process(monkeypatch):
+@pytest.fixture(scope="module")
+def in_this_process():
     """Workers as threads: their start would be most of a test."""
 
     @contextmanager
@@ -66,4 +66,6 @@ def in_this_process(monkeypatch):
         with ThreadPoolExecutor(1) as pool:
             yield pool
 
-    monkeypatch.setattr(executors, "local", local)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "local", local)
+        yield

@@ -83,10 +83,10 @@ def test_products_that_vanish_in_single_precision_are_still_told():
     ids=lambda part: part if isinstance(part, str) else part.__name__,
 )
 def test_sensitivity_to_first_order_is_that_of_small_changes(kind, rule, monkeypatch):
-    monkeypatch.setattr(measure, "PROBES", 400)
+    monkeypatch.setattr(measure, "PROBES", 150)
     net, (x, _) = built(kind, GRIDS[rule]), pair()
     found = measure.sensitivity(net, x, (1e-5, 0.1), np.random.default_rng(5))
-    assert found["1e-05"] / 1e-5 == pytest.approx(found["first"], rel=0.15)
+    assert found["1e-05"] / 1e-5 == pytest.approx(found["first"], rel=0.25)
     assert found["0.1"] == pytest.approx(0.1 * found["first"], rel=0.4)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments import cli
-from experiments.depths import run
+from experiments.depths import maps, run, tables, verdicts
 from experiments.depths.captions import captions
 from experiments.depths.spec import load
 
@@ -15,49 +15,37 @@ def dataset(demo):
     return demo / "data"
 
 
-def maxinv(file, dataset, out):
-    return cli.main(
-        [
-            "depths",
-            "--quick",
-            "--study",
-            str(file),
-            "--data",
-            str(dataset),
-            "--out",
-            str(out),
-            "--workers",
-            "1",
-        ]
-    )
+@pytest.fixture(scope="module")
+def whole(dataset, depths_file, in_this_process, tmp_path_factory):
+    """The folder of a whole study, made through the command line; for reading only."""
+    out = tmp_path_factory.mktemp("whole")
+    arguments = ["--study", str(depths_file), "--data", str(dataset), "--out", str(out), "--workers", "1"]
+    assert cli.main(["depths", "--quick", *arguments]) == 0
+    return out
 
 
 def content(out, *parts):
-    return {
-        str(path.relative_to(out)): path.read_bytes() for part in parts for path in sorted(out.glob(part))
-    }
+    return {str(p.relative_to(out)): p.read_bytes() for part in parts for p in sorted(out.glob(part))}
 
 
-def test_it_ends_in_tables_pictures_and_verdicts_and_a_kill_changes_nothing(
-    dataset, depths_file, in_this_process, tmp_path, capsys, monkeypatch
-):
-    assert maxinv(depths_file, dataset, tmp_path / "one") == 0
-    said = capsys.readouterr().out
+def test_it_ends_in_tables_pictures_and_verdicts(whole, depths_file):
     study = load(depths_file, quick=True)
-    files = content(tmp_path / "one", "tables/*", "cells/*", "summary.json")
-    assert len(content(tmp_path / "one", "cells/*")) == len(study.cells)
-    assert {f"tables/{name}.csv" for name in ("gradients", "trainability", "sensitivity", "steps")} < set(
-        files
-    )
-    pictures = content(tmp_path / "one", "pictures/*")
-    assert set(pictures) == {f"pictures/{name}.{kind}" for name in captions(study) for kind in ("png", "pdf")}
-    summary = json.loads(files["summary.json"])
+    assert len(content(whole, "cells/*")) == len(study.cells)
+    names = {path.name for path in (whole / "tables").iterdir()}
+    assert names == {f"{name}.csv" for name in ("gradients", "trainability", "sensitivity", "steps")}
+    pictures = {path.name for path in (whole / "pictures").iterdir()}
+    assert pictures == {f"{name}.{kind}" for name in captions(study) for kind in ("png", "pdf")}
+    summary = json.loads((whole / "summary.json").read_text())
     assert summary["bounds"]["checked"] > 2 * len(study.cells)
     assert summary["bounds"]["outside"] == 0
-    assert all(sentence in said for sentence in summary["verdicts"] + summary["reach"])
-    assert len(summary["verdicts"]) == 4 * (2 * 2 + 1 + 1)
+    assert len(summary["verdicts"]) == len(summary["comparisons"]) == 4 * (2 * 2 + 1 + 1)
+    assert set(summary["captions"]) == set(captions(study))
 
-    write, written = run.write_json, []
+
+def test_a_killed_study_goes_on_where_it_was_and_ends_with_the_same_bytes(
+    whole, dataset, depths_file, in_this_process, tmp_path, monkeypatch
+):
+    study, write, written = load(depths_file, quick=True), run.write_json, []
 
     def until_killed(path, cell):
         if len(written) == 9:
@@ -66,28 +54,38 @@ def test_it_ends_in_tables_pictures_and_verdicts_and_a_kill_changes_nothing(
         written.append(path)
 
     monkeypatch.setattr(run, "write_json", until_killed)
-    assert maxinv(depths_file, dataset, tmp_path / "two") == 130
+    with pytest.raises(KeyboardInterrupt):
+        run.measure_all(study, dataset, tmp_path, 1)
     monkeypatch.setattr(run, "write_json", write)
-    assert len(content(tmp_path / "two", "cells/*")) == 9
+    assert len(content(tmp_path, "cells/*")) == 9
     stamps = {path: path.stat().st_mtime_ns for path in written}
-    assert maxinv(depths_file, dataset, tmp_path / "two") == 0
+    run.measure_all(study, dataset, tmp_path, 1)
     assert {path: path.stat().st_mtime_ns for path in written} == stamps
-    assert content(tmp_path / "two", "tables/*", "cells/*", "summary.json") == files
+    assert content(tmp_path, "cells/*") == content(whole, "cells/*")
+    for name, rows in tables.tables(study, run.results(study, dataset, tmp_path)).items():
+        assert tables.text(rows) == (whole / "tables" / f"{name}.csv").read_text()
 
 
-def test_cells_say_what_happened_to_their_networks(dataset, depths_file, in_this_process, tmp_path):
-    text = depths_file.read_text().replace("learning_rate = 1e-2", "learning_rate = 1e30")
-    depths_file.write_text(text.replace("depths = [2, 5]", "depths = [2]"))
-    assert maxinv(depths_file, dataset, tmp_path / "out") == 0
-    study = load(depths_file, quick=True)
-    found = run.results(study, dataset, tmp_path / "out")
+def test_networks_that_leave_the_numbers_are_counted_and_do_not_stop_the_study(
+    dataset, study_text, in_this_process, tmp_path
+):
+    file = tmp_path / "wild.toml"
+    text = study_text.replace("learning_rate = 1e-2", "learning_rate = 1e30")
+    file.write_text(text.replace("depths = [2, 5]", "depths = [2]"))
+    study = load(file, quick=True)
+    run.measure_all(study, dataset, tmp_path, 1)
+    found = run.results(study, dataset, tmp_path)
     assert [(c["family"], c["rule"], c["depth"], c["scale"]) for c in found] == [c.label for c in study.cells]
     free = next(cell for cell in found if cell["rule"] == "free")["members"][0]
     assert free["loss"] is None
     assert free["gradients"][0] is not None
     assert free["gradients"][-1] is None
     assert free["steps"] is None
-    assert all(json.loads((tmp_path / "out/summary.json").read_text())["captions"].values())
+    made = tables.tables(study, found)
+    assert not any(row["mean"] for row in made["trainability"] if row["quantity"] == "trained")
+    assert any("none" in sentence for sentence in verdicts.reach(study, found))
+    drawn = maps.gradients(study, found, "resnet")
+    assert any(text.get_text() == "×" for axis in drawn.axes for text in axis.texts)
 
 
 def test_the_scale_acts_on_the_maps_of_the_layers_alone():

@@ -134,24 +134,50 @@ def test_paired_verdicts_see_a_shift_that_the_spread_of_seeds_would_hide(study, 
 
 
 def test_more_seeds_that_train_are_better(study):
-    better = compared(study, "trained", fixed=lambda seed, cell: {"loss": 0.1 if seed % 2 else 2.0})
-    assert (better["mean"], better["verdict"]) == (0.5, "better")
+    better = compared(study, "trained", fixed=lambda seed, cell: {"loss": 2.0 if seed % 4 else 0.1})
+    assert (better["mean"], better["verdict"]) == (0.75, "better")
     worse = compared(study, "trained", free=lambda seed, cell: {"loss": None})
     assert (worse["mean"], worse["verdict"]) == (-1.0, "worse")
 
 
-def test_one_seed_shows_no_difference_and_missing_pairs_are_told(tmp_path, study_text):
-    file = tmp_path / "one.toml"
-    file.write_text(study_text.replace("seeds = 2", "seeds = 1"))
-    study = spec.load(file, quick=True)
-    free = {"free": lambda seed, cell: {"loss": None}}
-    assert compared(study, "trained", **free)["verdict"] == "no difference shown"
-    found = verdicts.comparisons(study, results(study, **free))
+@pytest.mark.parametrize(
+    ("seeds", "verdict"), [(1, "no difference shown"), (4, "no difference shown"), (8, "worse")]
+)
+def test_few_seeds_show_no_difference_however_large(tmp_path, study_text, seeds, verdict):
+    file = tmp_path / "few.toml"
+    file.write_text(study_text.replace("seeds = 2", f"seeds = {seeds}"))
+    found = compared(spec.load(file, quick=True), "trained", free=lambda seed, cell: {"loss": None})
+    assert (found["mean"], found["verdict"]) == (-1.0, verdict)
+    assert found["p"] == 2.0 ** (1 - seeds)
+
+
+def test_missing_pairs_are_told(study):
+    found = verdicts.comparisons(study, results(study, free=lambda seed, cell: {"loss": None}))
     missing = one(found, family="resnet", fixed="fixed", learned="free", metric="sensitivity")
-    assert (missing["pairs"], missing["mean"]) == (0, None)
+    assert (missing["pairs"], missing["mean"], missing["verdict"]) == (0, None, "no difference shown")
     said = verdicts.sentences(study, found)
     assert len(said) == len(found)
     assert sum("no pair" in sentence for sentence in said) == 2
+
+
+def test_sign_flips_are_those_of_the_permutation_test_of_scipy():
+    rng = np.random.default_rng(1)
+    for count in (3, 7, 10, 18):
+        gaps = rng.normal(0.4, 1.0, count)
+        known = stats.permutation_test(
+            (gaps,), np.sum, permutation_type="samples", n_resamples=50_000, rng=np.random.default_rng(2)
+        )
+        assert verdicts.sign_flips(gaps) == pytest.approx(known.pvalue, abs=0.015 if count > 14 else 1e-9)
+    assert verdicts.sign_flips(np.zeros(4)) == 1
+
+
+def test_discoveries_are_those_of_scipy_and_chance_alone_makes_few():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        ps = rng.uniform(size=40) ** rng.uniform(1, 4)
+        assert verdicts.discoveries(list(ps)) == (stats.false_discovery_control(ps) <= 0.05).tolist()
+    chance = [any(verdicts.discoveries(list(rng.uniform(size=30)))) for _ in range(400)]
+    assert 0.01 < np.mean(chance) < 0.09
 
 
 def test_reach_names_the_depths_at_which_half_of_the_seeds_train(study):
