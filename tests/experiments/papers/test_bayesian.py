@@ -102,6 +102,8 @@ def test_the_whole_on_four_cells(tmp_path):
         held_out=4,
         components=8,
         epochs=3,
+        seeds=2,
+        noises=(0.2,),
         truths=1,
         steps=30,
         delayed_steps=20,
