@@ -1,0 +1,64 @@
+"""The best affine estimator of all, linear minimum mean-square error."""
+
+import numpy as np
+
+from experiments.protocol.known import Answers, Known
+from experiments.protocol.methods.base import Method, timed
+from experiments.protocol.methods.seen import Seen
+from experiments.protocol.methods.unknowns import gaussian, is_linear
+from maxwell import inversion
+
+NEGLIGIBLE = 1e-6
+"""Variance of training data, in that of noise, below which a direction of the data is left out."""
+
+
+class MMSE(Method):
+    """θ̂ = θ_0 + C_θd (C_dd + C)⁻¹ (d − d_0): no affine estimator has a smaller mean-square error.
+
+    C is that of noise and of the training mesh's error (`Seen`).  A linear map needs the mean and covariance of the
+    prior alone.  Any other is met in the noise-free training pairs, in the principal directions of their data.
+    One estimator a level of noise, built when first asked for.
+    """
+
+    key = "mmse"
+    label = "linear MMSE"
+
+    def __init__(self, known: Known):
+        self._known = known
+        self._estimators: dict[float, _Estimator] = {}
+
+    @classmethod
+    def fit(cls, known: Known) -> "MMSE":
+        """The estimator at the level of training."""
+        method = cls(known)
+        method._estimator(known.deviation(known.noise))
+        return method
+
+    def estimate(self, observations: np.ndarray, deviation: float) -> Answers:
+        """As in `Method`."""
+        return timed(self._estimator(deviation), observations)
+
+    def _estimator(self, deviation):
+        if deviation not in self._estimators:
+            self._estimators[deviation] = _Estimator(self._known, Seen.of(self._known, deviation))
+        return self._estimators[deviation]
+
+
+class _Estimator:
+    """Observations (n, m) ↦ unknowns (n, p)."""
+
+    def __init__(self, known: Known, seen: Seen):
+        self._seen, self._directions = seen, None
+        if is_linear(known):
+            self._affine = inversion.LinearMMSE(seen.map, 1.0, gaussian(known))
+            return
+        data = seen.data(known.train.observations)
+        centred = data - data.mean(axis=0)
+        values, vectors = np.linalg.eigh(centred.T @ centred / len(data))
+        self._directions = vectors[:, values > NEGLIGIBLE]  # orthonormal, so the noise stays white
+        pairs = known.train.parameters, data @ self._directions
+        self._affine = inversion.LinearMMSE(seen.map, 1.0, gaussian(known), pairs=pairs)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        data = self._seen.data(observations)
+        return self._affine.estimate(data if self._directions is None else data @ self._directions)

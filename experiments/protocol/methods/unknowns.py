@@ -1,0 +1,34 @@
+"""What is known of the unknown: its branches, whether the data are linear in it, its mean and covariance."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.protocol.known import Known
+from maxwell import inversion
+from maxwell.forward import LinearForwardMap
+
+DRAWS = 20_000
+"""Draws of a prior that does not state its covariance: they cost no solve, and are more than training samples."""
+
+
+def branches(known: Known) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Number of the branch of each unknown, (n, p) ↦ (n,), where there are several (balls); else None."""
+    branch = getattr(getattr(known.problem, "parametrisation", None), "branch", None)
+    theta = known.train.parameters
+    return branch if branch and len(np.unique(branch(theta))) > 1 else None
+
+
+def is_linear(known: Known) -> bool:
+    """Whether the data are linear in the unknown."""
+    return isinstance(known.forward, LinearForwardMap)
+
+
+@functools.lru_cache(maxsize=2)
+def gaussian(known: Known) -> inversion.Gaussian:
+    """Mean, covariance and range under the prior: its own, or of `DRAWS` draws."""
+    prior = known.problem.prior
+    if hasattr(prior, "covariance"):
+        return known.gaussian
+    return inversion.Gaussian.from_samples(prior.sample(np.random.default_rng(0), DRAWS))
