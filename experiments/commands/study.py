@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     from experiments.commands.generate import add_places
 
-    parser.add_argument("study", metavar="STUDY", nargs="?", default="learned_steps", help="default: %(default)s")
+    parser.add_argument(
+        "study", metavar="STUDY", nargs="?", default="learned_steps", help="default: %(default)s"
+    )
     parser.add_argument("--out", metavar="FOLDER", help="default: out/STUDY, with --quick out/STUDY-quick")
     parser.add_argument("--quick", action="store_true", help="the small version that the file describes")
     add_places(parser)
@@ -27,6 +29,7 @@ def run(options: argparse.Namespace) -> None:
 
     from experiments.commands.generate import executor_of
     from experiments.protocol import plan, study, tables
+    from experiments.protocol.report import page
 
     chosen = plan.load(options.study, options.quick)
     out = options.out or f"out/{Path(options.study).stem}{'-quick' if options.quick else ''}"
@@ -36,3 +39,4 @@ def run(options: argparse.Namespace) -> None:
         folder = study.run(chosen, out, study.Workplace(options.workers, executor))
     tables.write(chosen, folder)
     print(f"tables: {folder.tables}")
+    print(f"report: {page.write(folder.path)}")

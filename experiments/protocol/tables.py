@@ -1,6 +1,6 @@
 """The tables of a study, from its score sheets: long form, one row a method and place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from experiments.protocol.study import Folder
 
 LEVEL = 0.05
 """Of the family-wise error of all comparisons of a study together."""
+
+FREE = ("positive", "free", "simplex-horizon")
+"""Rules that learn the placement of the steps and their horizon."""
 
 Row = dict[str, Any]
 
@@ -74,6 +77,7 @@ def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
         "groups": groups(found),
         "directions": directions(found),
         "comparisons": comparisons(plan, found),
+        "ablation": ablation(plan, found),
         "against": against(found),
         "costs": costs(plan, folder, found),
     }
@@ -186,6 +190,53 @@ def comparisons(plan: Plan, found: list[Entry]) -> list[Row]:
     return rows
 
 
+def ablation(plan: Plan, found: list[Entry]) -> list[Row]:
+    """How much of what freely learned steps gain is their horizon, in every cell, on the main split.
+
+    For arms that start where a fixed one does (`baseline`): the change that the learned one makes (`whole`), that
+    of equal steps whose horizon is tuned or learned (`part`), its share in the former by the logarithms of the
+    errors, and what the learned one changes beyond it.  Intervals are single ones, of 95 %; there is no share where
+    that of the whole holds 0.
+    """
+    arms, by_name = plan.spec.arms, {entry.name: entry for entry in found if entry.variant}
+    triples = [
+        (fixed, part, learned)
+        for fixed, one in arms.items()
+        for learned, other in arms.items()
+        for part, between in arms.items()
+        if one.time == "fixed" and other.time in FREE and one.horizon == other.horizon != "tuned"
+        and (between.time, between.horizon) in (("fixed", "tuned"), ("uniform", one.horizon))
+    ]  # fmt: skip
+    rows = []
+    for cell in dict.fromkeys(variant.cell for variant in plan.variants):
+        for triple in triples:
+            trio = [by_name.get(f"{cell.name}/{arm}") for arm in triple]
+            if None in trio:
+                continue
+            place, seeds = trio[0].places[0], min(len(entry.sheets) for entry in trio)
+            none, part, free = (entry.array(place, "squared")[:seeds] for entry in trio)
+            names = [entry.name for entry in trio]
+            whole = intervals.change(none, free, f"{names[0]}|{names[2]}|{place}")
+            about = {
+                "whole": whole,
+                "part": intervals.change(none, part, f"{names[0]}|{names[1]}|{place}"),
+                "share": None
+                if whole.low <= 0 <= whole.high
+                else intervals.share(none, part, free, f"{'|'.join(names)}|{place}"),
+                "beyond": intervals.change(part, free, f"{names[1]}|{names[2]}|{place}"),
+            }
+            row = _cell(trio[0].variant) | dict(
+                zip(("baseline", "horizon_arm", "learned"), triple, strict=True)
+            )
+            row |= {"seeds": seeds, "samples": none.shape[1]}
+            for key, found_here in about.items():
+                for end in ("value", "low", "high"):
+                    name = key if end == "value" else f"{key}_{end}"
+                    row[name] = "" if found_here is None else getattr(found_here, end)
+            rows.append(row)
+    return rows
+
+
 def against(found: list[Entry]) -> list[Row]:
     """The best network of each problem and noise beside each yardstick, on the samples that both answered.
 
@@ -194,20 +245,19 @@ def against(found: list[Entry]) -> list[Row]:
     rows = []
     for data, noise in dict.fromkeys((entry.data, entry.noise) for entry in found):
         here = [entry for entry in found if (entry.data, entry.noise) == (data, noise)]
-        networks = [e for e in here if e.variant and e.variant.cell.samples is None]
-        if not networks:
+        chosen = best(here)
+        if chosen is None:
             continue
-        best = min(networks, key=lambda e: np.mean([sheet.about["valid"] for sheet in e.sheets]))
         for other in (entry for entry in here if not entry.variant):
             place = other.places[0]
             theirs = other.array(place, "squared")
-            ours = best.array(place, "squared")[:, : theirs.shape[1]]
-            about = intervals.change(theirs, ours, f"{best.name}|{other.name}|{place}")
+            ours = chosen.array(place, "squared")[:, : theirs.shape[1]]
+            about = intervals.change(theirs, ours, f"{chosen.name}|{other.name}|{place}")
             rows.append(
                 {
                     "data": data,
                     "noise": noise,
-                    "network": best.name,
+                    "network": chosen.name,
                     "yardstick": other.key,
                     "samples": theirs.shape[1],
                     "network_error": float(np.sqrt(ours.mean())),
@@ -215,10 +265,16 @@ def against(found: list[Entry]) -> list[Row]:
                     "change": about.value,
                     "low": about.low,
                     "high": about.high,
-                    "time_ratio": other.sheets[0].about["one"] / _mean_of(best, "one"),
+                    "time_ratio": other.sheets[0].about["one"] / _mean_of(chosen, "one"),
                 }
             )
     return rows
+
+
+def best(found: Iterable[Entry]) -> Entry | None:
+    """The network of least mean validation loss among those of all training samples."""
+    networks = [entry for entry in found if entry.variant and entry.variant.cell.samples is None]
+    return min(networks, key=lambda e: np.mean([s.about["valid"] for s in e.sheets]), default=None)
 
 
 def costs(plan: Plan, folder: Folder, found: list[Entry]) -> list[Row]:

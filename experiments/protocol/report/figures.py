@@ -1,0 +1,159 @@
+"""Charts and unknowns on paper: matplotlib figures."""
+
+import textwrap
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from experiments.plots.style import figure
+from experiments.protocol.report.charts import Axis, Chart, Series
+
+ROW = 0.21
+"""Height of one name on an axis of names, in inches."""
+
+
+def draw(chart: Chart) -> Figure:
+    """The chart on paper: its panels side by side, one legend below."""
+    lines = sum(1 + name.count("\n") for name in chart.y.names)
+    count = len(chart.panels)
+    width = max(2.0, min(4.6, 13.0 / count)) if chart.y.names else max(3.2, min(5.0, 12.0 / count))
+    size = (width, 1.0 + 0.75 * ROW * lines if "\n" in "".join(chart.y.names) else 1.0 + ROW * lines)
+    made, axes = figure(count, size=size if chart.y.names else (width, 3.2), sharex=True, sharey=True)
+    named: dict[str, object] = {}
+    for axis, panel in zip(axes[0], chart.panels, strict=True):
+        for series in panel.series:
+            named.setdefault(series.name, _series(axis, series, chart.along))
+        axis.set_title(textwrap.fill(panel.title, int(9 * width)), fontsize=9)
+    for axis in axes[0]:
+        axis.set_xlabel(textwrap.fill(chart.x.label, int(11 * width)), fontsize=8)
+        axis.tick_params(labelsize=8)
+        _scale(axis, "x", chart.x)
+        _scale(axis, "y", chart.y)
+        if chart.y.names:
+            axis.set_ylim(-0.6, len(chart.y.names) - 0.4)
+            axis.grid(axis="y", color="0.93", lw=0.8)
+            axis.set_axisbelow(True)
+    axes[0, 0].set_ylabel(chart.y.label, fontsize=8)
+    if chart.legend:
+        made.legend(
+            named.values(),
+            named,
+            loc="outside lower center",
+            ncols=min(4, len(named)),
+            fontsize=7,
+            frameon=False,
+        )
+    return made
+
+
+def _series(axis, series: Series, along: str):
+    look = series.look
+    x, y = np.array(series.x, float), np.array(series.y, float)
+    style = {
+        "color": look.colour,
+        "marker": look.marker,
+        "ms": 4.5 if len(x) < 15 else 3,
+        "mfc": look.colour if look.filled else "white",
+        "ls": look.dash if series.line else "",
+        "lw": 1.3,
+    }
+    if not len(series.low):
+        return axis.plot(x, y, **style)[0]
+    value = x if along == "x" else y
+    ends = np.abs(np.stack([value - series.low, np.array(series.high) - value]))
+    return axis.errorbar(x, y, **{f"{along}err": ends}, elinewidth=1.0, capsize=1.5, **style)
+
+
+def _scale(axes, which: str, about: Axis) -> None:
+    """Names, or numbers written out on a logarithmic axis; the line to compare with."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if about.names:
+        axis.set_ticks(range(len(about.names)), about.names, fontsize=7.5)
+    elif about.log:
+        axes.set(**{f"{which}scale": "log"})
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 150 else (1.0,), numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
+        axis.set_minor_formatter(NullFormatter())
+    elif about.whole:
+        axis.set_major_locator(MaxNLocator(9, integer=True))
+    if about.mark is not None:
+        rule = axes.axvline if which == "x" else axes.axhline
+        rule(about.mark, color="0.75", lw=0.8, zorder=0)
+
+
+def _plain(value: float) -> str:
+    """A tick as a plain number, tiny and huge ones as powers of ten."""
+    if 1e-3 <= value < 1e4:
+        return f"{value:g}"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    factor = round(value / 10.0**exponent)
+    return rf"$10^{{{exponent}}}$" if factor == 1 else rf"${factor}\cdot10^{{{exponent}}}$"
+
+
+def cuts(problem, columns: Mapping[str, np.ndarray], rows: Mapping[str, int]) -> Figure:
+    """Unknowns of some samples in the plane through the largest true value: a row each, the truth first.
+
+    columns : name to (n, p), the first the truth.  rows : what to call a sample, to its number.
+    """
+    truth = next(iter(columns.values()))
+    planes = {name: plane(problem, truth[k]) for name, k in rows.items()}
+    images = {
+        (row, name): values(problem, theta[k], planes[row][3])
+        for row, k in rows.items()
+        for name, theta in columns.items()
+    }
+    largest = max(np.abs(image).max() for image in images.values())
+    signed = min(image.min() for image in images.values()) < 0
+    scale = {"cmap": "PuOr_r" if signed else "viridis", "vmin": -largest if signed else 0, "vmax": largest}
+    made = Figure(figsize=(2.9 * len(columns) + 0.9, 2.55 * len(rows) + 0.2), layout="constrained")
+    axes = made.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey="row")
+    for line, row in zip(axes, rows, strict=True):
+        (first, second), place, lines, _ = planes[row]
+        for axis, name in zip(line, columns, strict=True):
+            image = images[row, name].reshape(len(lines[0]), len(lines[1]))
+            shown = axis.pcolormesh(*lines, image.T, shading="nearest", rasterized=True, **scale)
+            axis.set_aspect("equal")
+            axis.tick_params(labelsize=7)
+            if line is axes[0]:
+                axis.set_title(textwrap.fill(name, 30), fontsize=9)
+            if line is axes[-1]:
+                axis.set_xlabel(f"{'xyz'[first]} in m", fontsize=8)
+        line[0].set_ylabel(f"{row}\n{place}\n{'xyz'[second]} in m", fontsize=8)
+    unit = f" in {problem.image_unit}" if problem.image_unit else ""
+    size = "size of the " if np.ndim(problem.image(truth[0], planes[next(iter(rows))][3][:1])) > 1 else ""
+    bar = made.colorbar(shown, ax=axes, shrink=0.75, pad=0.02)
+    bar.set_label(textwrap.fill(size + problem.image_name + unit, 44), fontsize=8)
+    return made
+
+
+def plane(problem, theta: np.ndarray, points: int = 81, search: int = 21):
+    """Where to cut: the two axes of the plane, its place in words, coordinates along each, points (k², 3) in m."""
+    low, high = problem.image_region
+    flat = np.flatnonzero(low == high)
+    normal = int(flat[0]) if flat.size else 1
+    x = grid(low, high, search)
+    place = x[np.argmax(np.abs(values(problem, theta, x)))][normal]
+    first, second = (k for k in range(3) if k != normal)
+    lines = [np.linspace(low[k], high[k], points) for k in (first, second)]
+    at = np.empty((points, points, 3))
+    at[..., normal] = place
+    at[..., first], at[..., second] = np.meshgrid(*lines, indexing="ij")
+    return (first, second), f"{'xyz'[normal]} = {place:.2f} m".replace("-", "−"), lines, at.reshape(-1, 3)
+
+
+def grid(low: np.ndarray, high: np.ndarray, count: int) -> np.ndarray:
+    """Midpoints of count³ cells of a box, (n, 3); of count² where it is flat."""
+    lines = [
+        a + (b - a) * (np.arange(count) + 0.5) / count if b > a else np.array([a])
+        for a, b in zip(low, high, strict=True)
+    ]
+    return np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def values(problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The image of an unknown at points, (n,): of vectors their size."""
+    image = problem.image(theta, x)
+    return image if image.ndim == 1 else np.linalg.norm(image, axis=-1)

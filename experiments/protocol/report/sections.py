@@ -1,0 +1,181 @@
+"""What the page says of each problem in tables: rows of cells as text, ready to print."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.protocol.report.charts import percent
+from experiments.protocol.report.material import BOUND, Problem, Row, name_of
+from experiments.protocol.sheets import Place
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to print.  rows : cells as text, the first the name; strong : rows to stand out."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    strong: frozenset[int] = frozenset()
+
+
+def main(problem: Problem) -> Table:
+    """Every method at the place that counts: what it achieves, and what it costs."""
+    costs = {name_of(row): row for row in problem.rows("costs")}
+    errors, most = problem.at(problem.main), max(row["samples"] for row in problem.at(problem.main).values())
+    rows = []
+    for name, row in errors.items():
+        cost = costs[name]
+        few = "" if row["samples"] == most else f" (first {row['samples']:g})"
+        rows.append(
+            [
+                problem.label(name) + few,
+                interval(row),
+                number(row["median"]),
+                number(row["misfit"]),
+                number(row["noise_gain"]),
+                number(row["worst_case"]),
+                seconds(cost["seconds_one"] or None),
+                seconds(cost["training_seconds"]),
+                count(cost["parameters"]),
+                number(cost["layer_evaluations"]),
+                number(cost["tuning_evaluations"]),
+            ]
+        )
+    head = "method|error (95 % interval)|median|data misfit|noise gain|worst case|one inversion|training"
+    head += "|parameters|layer evaluations|all trials"
+    ranked = sorted(
+        (row["error"], k, row["kind"]) for k, row in enumerate(errors.values()) if row["kind"] != BOUND
+    )
+    strong = {ranked[0][1], *[k for _, k, kind in ranked if kind == "network"][:1]}
+    caption = (
+        f"{problem.title}: split {problem.main.split}, {percent(problem.main.level)} noise, {most:g} samples"
+    )
+    return Table(caption, head.split("|"), rows, frozenset(strong))
+
+
+def outside(problem: Problem) -> Table | None:
+    """Error of every method on every other split at the noise of training; None without such splits."""
+    places = [p for p in problem.places if p.level == problem.noise and p.split != problem.main.split]
+    if not places:
+        return None
+    found = {place: problem.at(place) for place in places}
+    names = [entry.name for entry in problem.entries if any(entry.name in rows for rows in found.values())]
+    rows = [
+        [problem.label(n), *(interval(found[p][n]) if n in found[p] else "" for p in places)] for n in names
+    ]
+    head = ["method", *(_split(problem, place) for place in places)]
+    return Table("Other splits, error (95 % interval)", head, rows)
+
+
+def _split(problem: Problem, place: Place) -> str:
+    crime = problem.dataset.split(place.split).inverse_crime
+    return f"{place.split} (mesh of training: inverse crime)" if crime else place.split
+
+
+def tuned(problem: Problem) -> Table:
+    """The settings that the tuning chose for each network, and the horizon that it ended with."""
+    chosen = {row["variant"]: row for row in problem.material.tables["tuning"] if row["chosen"] == "True"}
+    rows = []
+    for entry in (entry for entry in problem.entries if entry.variant):
+        row, ends = chosen[entry.name], [sheet.about["horizon"] for sheet in entry.sheets]
+        steps = entry.variant.cell.family != "feed-forward" and None not in ends
+        rows.append(
+            [
+                problem.label(entry.name),
+                number(row["learning_rate"]),
+                number(row["weight_decay"]),
+                number(row["horizon"]) if steps else "",
+                f"{np.mean(ends):.3g} ({min(ends):.3g} to {max(ends):.3g})" if steps else "",
+                number(row["valid_loss"]),
+                str(len(entry.sheets)),
+            ]
+        )
+    head = "network|learning rate|weight decay|horizon at the start|horizon after training (range of seeds)"
+    return Table("Settings that the tuning chose", [*head.split("|"), "validation loss", "seeds"], rows)
+
+
+def full(problem: Problem) -> list[Table]:
+    """All rows of the long tables about this problem."""
+    made = [
+        _long(problem, "errors", "Errors at every place", _ERRORS),
+        _long(problem, "groups", "Errors by group of unknowns, in their units", _GROUPS),
+    ]
+    rows = problem.rows("directions")
+    if rows:
+        named: dict[str, list[Row]] = {}
+        for row in rows:
+            named.setdefault(name_of(row), []).append(row)
+        first = next(iter(named.values()))
+        cells = [["what linear theory allows", *(number(row["best"]) for row in first)]]
+        cells += [
+            [problem.label(name), *(number(row["error"]) for row in found)] for name, found in named.items()
+        ]
+        head = ["direction", *(f"{row['direction']:g}" for row in first)]
+        made.append(Table("Error along the singular directions", head, cells))
+    names = {entry.name for entry in problem.entries}
+    trials = [row for row in problem.material.tables["tuning"] if row["variant"] in names]
+    cells = [
+        [
+            problem.label(row["variant"]),
+            f"{row['trial']:g}",
+            *(number(row[key]) for key in ("learning_rate", "weight_decay", "horizon", "valid_loss")),
+            "chosen" if row["chosen"] == "True" else "",
+        ]
+        for row in trials
+    ]
+    head = ["network", "trial", "learning rate", "weight decay", "horizon", "validation loss", ""]
+    made.append(Table("Every trial of the tuning", head, cells))
+    return [table for table in made if table.rows]
+
+
+_ERRORS = ("split", "level", "samples", "error", "low", "high", "median", "misfit", "unsolved")
+_ERRORS += ("noise_gain", "worst_case", "iterations")
+_GROUPS = ("split", "level", "group", "error", "low", "high")
+
+
+def _long(problem: Problem, table: str, caption: str, columns: Sequence[str]) -> Table:
+    rows = [
+        [problem.label(name_of(row)), *(cell(row[column]) for column in columns)]
+        for row in problem.rows(table)
+    ]
+    return Table(caption, ["method", *(column.replace("_", " ") for column in columns)], rows)
+
+
+def cell(value: float | str | None) -> str:
+    """A value as text."""
+    return value if isinstance(value, str) else number(value)
+
+
+def number(value: float | None) -> str:
+    """Three digits; large and tiny ones in powers of ten."""
+    if value is None:
+        return ""
+    if value and not 1e-4 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}·10{str(int(exponent)).translate(_POWERS)}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−") if abs(value) < 1000 else f"{value:,.0f}".replace("-", "−")
+
+
+_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def interval(row: Row) -> str:
+    """An error with its interval."""
+    return f"{number(row['error'])} ({number(row['low'])} – {number(row['high'])})"
+
+
+def count(value: float | None) -> str:
+    """A whole number."""
+    return "" if value is None else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """A time in the unit that suits it."""
+    if value is None:
+        return ""
+    for factor, unit in ((60, "min"), (1, "s"), (1e-3, "ms")):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{1e6 * value:.3g} µs"
