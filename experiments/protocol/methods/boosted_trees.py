@@ -28,8 +28,8 @@ LEAVES = 16
 ROUNDS, PATIENCE = 300, 10
 """At most so many trees; fewer where so many in a row do not lower the validation error."""
 
-RIDGES = np.logspace(-1, 5, 13)
-"""Penalties of the linear fit, chosen by leaving each row out in turn."""
+RIDGES = np.logspace(-1, 7, 9)
+"""Penalties of the linear fit, in variances of a feature over one row; the last leaves the mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Stage:
     Called with features (n, k) it gives standardised unknowns (n, q).
     """
 
-    linear: "linear_model.RidgeCV"
+    linear: "linear_model.Ridge"
     modes: np.ndarray
     boosted: bool
     trees: list["ensemble.HistGradientBoostingRegressor"]
@@ -59,7 +59,7 @@ class BoostedTrees(Method):
     The outputs are the `OUTPUTS` leading principal components of the unknown, for an ensemble for each of some
     hundred unknowns costs hours and the trailing ones are out of reach.  All others come from ridge regression.
     The validation split chooses among four (`budget`): features softened or not, trees grown on the unknown or on
-    what ridge regression leaves over; and the number of trees of each output.
+    what ridge regression leaves over; and for each the ridge, and the number of trees of each output.
 
     Learned at one level of noise, like a network: `deviation` changes nothing in the estimate.
     """
@@ -104,10 +104,11 @@ class BoostedTrees(Method):
 def _grown(x, targets, valid, boosted) -> Stage:
     from sklearn import ensemble, linear_model
 
-    linear = linear_model.RidgeCV(RIDGES).fit(x, targets)
+    y, wanted = valid
+    tried = [linear_model.Ridge(ridge).fit(x, targets) for ridge in RIDGES]
+    linear = min(tried, key=lambda each: np.mean((each.predict(y).reshape(wanted.shape) - wanted) ** 2))
     _, _, right = np.linalg.svd(targets - targets.mean(axis=0), full_matrices=False)
     modes = right[:OUTPUTS].T
-    y, wanted = valid
     learned, judged = targets, wanted
     if boosted:
         learned, judged = (

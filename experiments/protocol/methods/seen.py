@@ -1,13 +1,12 @@
 """What classical methods invert: map and data over the noise and over the error of the training mesh."""
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.transforms import realify
 from experiments.protocol.known import Known
-from experiments.protocol.methods.unknowns import is_linear
+from experiments.protocol.methods.unknowns import is_linear, once
 from maxwell.forward import ForwardMap, LinearForwardMap, Response
 
 
@@ -55,7 +54,7 @@ class Seen:
         )
 
 
-@functools.lru_cache(maxsize=2)
+@once
 def _mesh_error(known):
     valid = known.valid
     if not is_linear(known) and known.forward.pays_to_prepare(len(valid)):

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -11,6 +12,22 @@ from maxwell.forward import LinearForwardMap
 
 DRAWS = 20_000
 """Draws of a prior that does not state its covariance: they cost no solve, and are more than training samples."""
+
+REACH = 6.0
+"""Bounds of an unknown under a Gaussian prior, in its standard deviations."""
+
+
+def once[T](function: Callable[[Known], T]) -> Callable[[Known], T]:
+    """The same function, computed once for each object and forgotten with it."""
+    results: WeakKeyDictionary[Known, T] = WeakKeyDictionary()
+
+    @functools.wraps(function)
+    def found(known: Known) -> T:
+        if known not in results:
+            results[known] = function(known)
+        return results[known]
+
+    return found
 
 
 def branches(known: Known) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -25,10 +42,14 @@ def is_linear(known: Known) -> bool:
     return isinstance(known.forward, LinearForwardMap)
 
 
-@functools.lru_cache(maxsize=2)
+@once
 def gaussian(known: Known) -> inversion.Gaussian:
-    """Mean, covariance and range under the prior: its own, or of `DRAWS` draws."""
+    """Mean, covariance and range under the prior: its own, or of `DRAWS` draws.
+
+    The range of a Gaussian prior is `REACH` deviations: samples would set bounds that some unknowns exceed.
+    """
     prior = known.problem.prior
     if hasattr(prior, "covariance"):
-        return known.gaussian
+        reach = REACH * np.sqrt(np.diag(prior.covariance))
+        return inversion.Gaussian(prior.mean, prior.covariance, prior.mean - reach, prior.mean + reach)
     return inversion.Gaussian.from_samples(prior.sample(np.random.default_rng(0), DRAWS))
