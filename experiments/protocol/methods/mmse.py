@@ -23,7 +23,7 @@ class MMSE(Method):
     prior alone.  Any other is met in the noise-free training pairs, in the principal directions of their data, with
     the deviation times the one of `FACTORS` that has the least validation error.
     One estimator a level of noise, built when first asked for.
-    Not for balls: the mean over branches is no ball, and a few strong ones rule the fit (600 pairs: test error 1.4).
+    Not for balls: the mean over branches is no ball, and few strong ones rule the fit (600 pairs: test error 1.4).
     """
 
     key = "mmse"
