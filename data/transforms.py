@@ -30,14 +30,14 @@ def soften(features: np.ndarray) -> np.ndarray:
     variance) hardly change and large ones count by their logarithm. Scattered data are nearly proportional
     to contrast times volume and spread over decades; where the anomaly is stands in their direction.
     """
-    features = _checked("features", features, float)
+    features = checked("features", features, float)
     size = np.linalg.norm(features, axis=1, keepdims=True) / np.sqrt(features.shape[1])
     return features * np.divide(np.arcsinh(size), size, out=np.ones_like(size), where=size > 0)
 
 
 def harden(features: np.ndarray) -> np.ndarray:
     """The inverse of :func:`soften`: z ↦ z · sinh(r)/r."""
-    features = _checked("features", features, float)
+    features = checked("features", features, float)
     size = np.linalg.norm(features, axis=1, keepdims=True) / np.sqrt(features.shape[1])
     return features * np.divide(np.sinh(size), size, out=np.ones_like(size), where=size > 0)
 
@@ -65,7 +65,7 @@ class Compression:
     @classmethod
     def fit(cls, observations: np.ndarray, components: int) -> "Compression":
         """From training observations (n, m); ``components`` is k, at most the rank of the centred data."""
-        data = realify(_checked("observations", observations, complex))
+        data = realify(checked("observations", observations, complex))
         if components < 1:
             raise DataError(f"components: expected at least 1, given {components}.")
         mean = data.mean(axis=0)
@@ -87,12 +87,12 @@ class Compression:
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """(n, m) complex -> (n, k) float64."""
-        data = realify(_checked("observations", observations, complex, len(self.mean) // 2))
+        data = realify(checked("observations", observations, complex, len(self.mean) // 2))
         return (data - self.mean) @ self.directions / self.scale
 
     def inverse(self, features: np.ndarray) -> np.ndarray:
         """(n, k) -> (n, m) complex: the observations nearest to the originals that k components allow."""
-        features = _checked("features", features, float, len(self.scale))
+        features = checked("features", features, float, len(self.scale))
         return complexify(features * self.scale @ self.directions.T + self.mean)
 
     @property
@@ -112,7 +112,7 @@ class Compression:
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> "Compression":
         """The inverse of :meth:`state`."""
-        return _from_state(cls, state)
+        return rebuilt(cls, state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ class Normalise:
     @classmethod
     def fit(cls, observations: np.ndarray, steps: int = 1) -> "Normalise":
         """From training observations (n, m); ``steps`` divides m."""
-        observations = _checked("observations", observations, complex)
+        observations = checked("observations", observations, complex)
         if steps < 1 or observations.shape[1] % steps:
             raise DataError(
                 f"steps: expected a divisor of the {observations.shape[1]} observations of a sample, given "
@@ -152,12 +152,12 @@ class Normalise:
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """(n, m) complex -> (n, 2m) float64."""
-        data = _checked("observations", observations, complex, len(self.mean) // 2)
+        data = checked("observations", observations, complex, len(self.mean) // 2)
         return (_arranged(data, int(self.steps)) - self.mean) / self.scale
 
     def inverse(self, features: np.ndarray) -> np.ndarray:
         """(n, 2m) -> (n, m) complex."""
-        data = _checked("features", features, float, len(self.mean)) * self.scale + self.mean
+        data = checked("features", features, float, len(self.mean)) * self.scale + self.mean
         real, imaginary = np.moveaxis(data.reshape(len(data), int(self.steps), 2, -1), 2, 0)
         return (real + 1j * imaginary).reshape(len(data), -1)
 
@@ -173,7 +173,7 @@ class Normalise:
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> "Normalise":
         """The inverse of :meth:`state`."""
-        return _from_state(cls, state)
+        return rebuilt(cls, state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,7 @@ class Standardise:
     def fit(cls, parameters: np.ndarray, *, common: bool = False) -> "Standardise":
         """From training parameters (n, p)."""
         pairs = np.iscomplexobj(parameters)
-        parameters = _checked("parameters", parameters, complex if pairs else float)
+        parameters = checked("parameters", parameters, complex if pairs else float)
         parameters = realify(parameters) if pairs else parameters
         mean, scale = parameters.mean(axis=0), parameters.std(axis=0)
         if common:
@@ -210,12 +210,12 @@ class Standardise:
 
     def __call__(self, parameters: np.ndarray) -> np.ndarray:
         """(n, p) in their units -> (n, q) of unit scale."""
-        parameters = _checked("parameters", parameters, complex if self.pairs else float, self.parameters)
+        parameters = checked("parameters", parameters, complex if self.pairs else float, self.parameters)
         return ((realify(parameters) if self.pairs else parameters) - self.mean) / self.scale
 
     def inverse(self, standardised: np.ndarray) -> np.ndarray:
         """(n, q) of unit scale -> (n, p) in their units."""
-        values = _checked("standardised parameters", standardised, float, len(self.mean))
+        values = checked("standardised parameters", standardised, float, len(self.mean))
         values = values * self.scale + self.mean
         return complexify(values) if self.pairs else values
 
@@ -236,7 +236,7 @@ class Standardise:
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> "Standardise":
         """The inverse of :meth:`state`; one written before there were complex parameters is of real ones."""
-        return _from_state(cls, {"pairs": np.zeros(()), **state})
+        return rebuilt(cls, {"pairs": np.zeros(()), **state})
 
 
 def _arranged(observations: np.ndarray, steps: int) -> np.ndarray:
@@ -245,7 +245,8 @@ def _arranged(observations: np.ndarray, steps: int) -> np.ndarray:
     return np.stack([runs.real, runs.imag], axis=2).reshape(len(observations), -1)
 
 
-def _checked(what: str, values: np.ndarray, dtype: type, width: int | None = None) -> np.ndarray:
+def checked(what: str, values: np.ndarray, dtype: type, width: int | None = None) -> np.ndarray:
+    """A finite table of numbers, a row a sample, of the width expected; DataError says what it is not."""
     if dtype is float and np.iscomplexobj(values):
         raise DataError(
             f"{what}: are complex, expected real numbers; give realify(...) of them and complexify the results."
@@ -269,7 +270,8 @@ def _checked(what: str, values: np.ndarray, dtype: type, width: int | None = Non
     return values
 
 
-def _from_state(cls, state: Mapping[str, np.ndarray]):
+def rebuilt(cls, state: Mapping[str, np.ndarray]):
+    """A transform from its arrays; DataError if they are others."""
     names = list(cls.__dataclass_fields__)
     if sorted(state) != sorted(names):
         raise DataError(

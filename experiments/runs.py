@@ -82,7 +82,7 @@ class Prepared:
 def prepare(spec: RunSpec, known: TrainingData) -> Prepared:
     """Build the network of a run on the device of its data; StudyError when memory does not suffice."""
     try:
-        net = build(spec, known.compression.components, known.standardise.components).to(known.target.device)
+        net = build(spec, known.compression.components, known.standardise.components).to(known.device)
     except (RuntimeError, MemoryError) as error:  # what torch raises when memory does not suffice
         raise StudyError(
             f"a network of width {spec.width} and {spec.layers} layers cannot be built "
@@ -113,6 +113,7 @@ def write(out: Path, run: Prepared, result: training.Result, seconds: float, tog
         softened=_softened(run.spec),
         spec=known.problem,
         digest=known.digest,
+        remainder=known.remainder,
     )
     model.save(out / "model.pt")
     record = {
@@ -124,7 +125,7 @@ def write(out: Path, run: Prepared, result: training.Result, seconds: float, tog
         "best_epoch": result.best_epoch,
         "best_loss": result.best_loss,
         "trace": asdict(result.trace),
-        "samples": len(known.target),
+        "samples": len(known),
         "gradients": {"start": _plain(run.start), "end": _plain(_profile(net, known))},
         "seconds": seconds,
         "together": together,

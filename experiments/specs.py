@@ -43,6 +43,9 @@ class RunSpec(pydantic.BaseModel):
     scale: Literal["each", "common"] = pydantic.Field(
         "each", description="unknowns of unit variance each, or in one scale, as the components of a field"
     )
+    remainder: bool = pydantic.Field(
+        False, description="learn what the best linear estimate leaves, instead of all"
+    )
     samples: Count | None = pydantic.Field(
         None, description="training samples, from the first (default: all)"
     )

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.linear_estimate import LinearEstimate
 from data.transforms import Compression, Normalise, realify
 from surrogates import files
 from surrogates.errors import SurrogateError
@@ -24,7 +25,8 @@ NEEDED = ("onnx", "onnxscript", "onnxruntime")  # the extra `export`
 class Program(nn.Module):
     """A whole model as one differentiable module: d (n, 2, m) float64 ↦ θ̂ (n, p) float64 in units.
 
-    d[:, 0] are the real parts of the observations and d[:, 1] the imaginary ones (zero for real data). The
+    d[:, 0] are the real parts of the observations and d[:, 1] the imaginary ones (zero for real data); complex
+    parameters come out alike, (n, 2, p). The
     transforms are buffers and compute in float64, since the small components of the data would drown in the
     rounding of float32; the net computes in its own precision, its memory (a, c) once and for all. A copy on the
     CPU: the model itself is left alone.
@@ -38,14 +40,20 @@ class Program(nn.Module):
         # Names that no operation has: the ONNX exporter tells them apart from nodes called mean by luck alone.
         self.register_buffer("parameter_mean", torch.as_tensor(model.decode.mean).clone())
         self.register_buffer("parameter_scale", torch.as_tensor(model.decode.scale).clone())
+        self.pairs = bool(model.decode.pairs)
+        self.remainder = None if model.remainder is None else _Remaining(model.remainder)
         self.precision = next(self.net.parameters()).dtype
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Return the parameters (n, p) for observations (n, 2, m)."""
+        """Return the parameters (n, p), or (n, 2, p), for observations (n, 2, m)."""
         z = self.encode(observations)
         if self.softened:
             z = _soften(z)
-        return self.net(z.to(self.precision)).double() * self.parameter_scale + self.parameter_mean
+        found = self.net(z.to(self.precision)).double()
+        if self.remainder is not None:
+            found = self.remainder(found, observations)
+        found = found * self.parameter_scale + self.parameter_mean
+        return found.unflatten(1, (2, -1)) if self.pairs else found
 
 
 def to_program(
@@ -81,8 +89,8 @@ def to_onnx(
 ) -> float:
     """Write the model as an ONNX file and return how far it is, run by onnxruntime, from ``model.estimate``.
 
-    One input ``observations`` (batch, 2, m) and one output ``parameters`` (batch, p), both float64 and as in
-    ``Program``. In a program with onnxruntime alone::
+    One input ``observations`` (batch, 2, m) and one output ``parameters`` (batch, p) or (batch, 2, p), both float64
+    and as in ``Program``. In a program with onnxruntime alone::
 
         session = onnxruntime.InferenceSession("model.onnx")
         (parameters,) = session.run(None, {"observations": numpy.stack([d.real, d.imag], axis=1)})
@@ -119,7 +127,10 @@ def _export(
     if observations is None:
         draw = np.random.default_rng(0).standard_normal((64, model.encode.components))
         observations = model.encode.inverse(draw)
-    expected = model.estimate(observations)
+    expected, spread = model.estimate(observations), model.decode.scale
+    if model.decode.pairs:
+        expected = np.stack([expected.real, expected.imag], axis=1)
+        spread = spread.reshape(2, -1)
     d = torch.as_tensor(realify(np.asarray(observations, dtype=complex)).reshape(len(expected), 2, -1))
     whole = Program(model)
     with files.replaced(path) as unfinished:
@@ -135,7 +146,7 @@ def _export(
                 f"{type(model.net).__name__} cannot be exported to {path} ({type(error).__name__}: "
                 f"{(str(error).strip().splitlines() or [''])[0][:200]}): use Model.save, or a net of this package"
             ) from error
-        size = np.abs(expected) + model.decode.scale
+        size = np.abs(expected) + spread
         difference = max(float(np.max(np.abs(part.numpy() - expected) / size)) for part in found)
         if not difference <= tolerance:  # NaN is beyond any tolerance
             raise SurrogateError(
@@ -185,6 +196,20 @@ class _Compressing(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         return (observations.flatten(1) - self.mean) @ self.directions
+
+
+class _Remaining(nn.Module):
+    """``data.linear_estimate.LinearEstimate`` of (n, 2, m), and what a net adds to it."""
+
+    def __init__(self, fitted: LinearEstimate):
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(fitted.mean).clone())
+        self.register_buffer("gain", torch.as_tensor(fitted.gain).clone())
+        self.register_buffer("offset", torch.as_tensor(fitted.offset).clone())
+        self.register_buffer("size", torch.as_tensor(fitted.scale).clone())
+
+    def forward(self, found: Tensor, observations: Tensor) -> Tensor:
+        return found * self.size + (observations.flatten(1) - self.mean) @ self.gain + self.offset
 
 
 class _Normalising(nn.Module):

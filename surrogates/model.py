@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from data.linear_estimate import LinearEstimate
 from data.transforms import Compression, Normalise, Standardise, soften
 from surrogates import architecture, files
 from surrogates.errors import SurrogateError
@@ -34,6 +35,8 @@ def _package() -> str:
 class Model:
     """θ̂(d) = decode⁻¹(Φ(encode(d))): observations in, parameters in their units out.
 
+    With ``remainder`` the net says what a linear estimate E leaves: θ̂(d) = decode⁻¹(E(d) + s Φ(encode(d))).
+
     net         Φ, (n, k) real features ↦ (n, q) standardised parameters
     encode      fitted ``data.transforms.Compression`` or ``Normalise``, (n, m) complex ↦ (n, k) features
     decode      fitted ``data.transforms.Standardise`` of the parameters: q = p if they are real, 2p if complex
@@ -43,6 +46,7 @@ class Model:
     spec        the problem of the data set as plain values (``data.open(path).spec``)
     digest      of the recipe of that data set (``data.open(path).manifest.digest``)
     version     of the package that made the model
+    remainder   fitted ``data.linear_estimate.LinearEstimate``, with s its ``scale``; None for none
 
     Raises ``SurrogateError`` when net, transforms and names do not fit together.
     """
@@ -56,6 +60,7 @@ class Model:
     spec: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
     version: str = field(default_factory=_package)
+    remainder: LinearEstimate | None = None
 
     def __post_init__(self):
         for name in ("names", "units"):
@@ -83,7 +88,10 @@ class Model:
         entered = soften(entered) if self.softened else entered
         home = next(self.net.parameters())
         x = torch.as_tensor(entered, dtype=home.dtype, device=home.device)
-        return self.decode.inverse(self.net(x).double().cpu().numpy())
+        found = self.net(x).double().cpu().numpy()
+        if self.remainder is not None:
+            found = found * self.remainder.scale + self.remainder(observations)
+        return self.decode.inverse(found)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file, whole or not at all.
@@ -111,6 +119,7 @@ class Model:
             "units": list(self.units),
             "spec": spec,
             "digest": self.digest,
+            "remainder": None if self.remainder is None else _tensors(self.remainder),
         }
         with files.replaced(Path(path)) as unfinished:
             torch.save(content, unfinished)
@@ -138,6 +147,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     try:
         net = architecture.build(content["architecture"])
         net.load_state_dict(content["weights"], assign=True)
+        left = content.get("remainder")
         return Model(
             net=net.eval(),
             encode=ENCODINGS[content["encode"]["class"]].from_state(_arrays(content["encode"]["arrays"])),
@@ -148,6 +158,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
             spec=json.loads(content["spec"]),
             digest=content["digest"],
             version=content["package"],
+            remainder=None if left is None else LinearEstimate.from_state(_arrays(left)),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         text = str(error).strip().splitlines()[:1] or [""]

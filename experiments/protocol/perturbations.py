@@ -37,7 +37,10 @@ def worst(model: surrogates.Model, asked: Exam, known: Known, observed: np.ndarr
         chain = left[:, None] * jacobian
         if model.softened:
             chain = chain @ _soften_slope(z)
-        gains.append(np.linalg.norm(chain / model.encode.scale, 2))
+        chain = chain / model.encode.scale @ model.encode.directions.T
+        if model.remainder is not None:
+            chain = chain * model.remainder.scale + left[:, None] * model.remainder.gain.T
+        gains.append(np.linalg.norm(chain, 2))
     size = known.deviation(asked.main.level) * np.sqrt(observed.shape[1])
     return np.array(gains) * size / np.sqrt(asked.ruler.total)
 

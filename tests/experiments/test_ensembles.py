@@ -35,6 +35,7 @@ OTHER = {
     "amplitude": "linear",
     "scale": "common",
     "samples": 30,
+    "remainder": True,
     "noise": 0.1,
     "draws": 3,
     "epochs": 4,

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from data.linear_estimate import LinearEstimate
 from data.transforms import Compression, Normalise, Standardise
 from surrogates import FAMILIES, RULES, Convolutional, FeedForward, Recurrent, ResNet, TimeGrid
 from surrogates.fields import Convolution
@@ -45,6 +46,14 @@ def observations(count=20, seed=1):
     white = rng.standard_normal((2, count, SOURCES * RECEIVERS))
     sizes = 10.0 ** rng.uniform(-1, 1, (count, 1))
     return 1e-3 * (sizes * (white[0] + 1j * white[1]) * np.logspace(0, -2, SOURCES * RECEIVERS) + 0.5 - 2j)
+
+
+def full_model():
+    """Complex unknowns, and a net that says what a linear estimate leaves of them."""
+    data, draw = observations(60, seed=2), np.random.default_rng(3).standard_normal((2, 60, 1))
+    decode = Standardise.fit(5.0 + draw[0] + 1j * draw[1], common=True)
+    linear = LinearEstimate.fit(data, decode(5.0 + draw[0] + 1j * draw[1]), 1e-4)
+    return Model(net("ResNet-simplex"), Compression.fit(data, FEATURES), decode, ("c",), remainder=linear)
 
 
 def model(net, softened=False, normalise=False, **options):

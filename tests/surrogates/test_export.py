@@ -106,6 +106,14 @@ class TestBothWays:
         assert write(model, tmp_path / f"model{ending}", d, tolerance=1e-12) < 1e-12
         np.testing.assert_allclose(run(tmp_path / f"model{ending}", d), model.estimate(d), rtol=1e-11)
 
+    def test_complex_parameters_and_a_linear_estimate(self, way, tmp_path):
+        """Real and imaginary parts come out as they go in, as two rows."""
+        write, run, ending = WAYS[way]
+        model, d = small_models.full_model(), observations(3)
+        assert write(model, tmp_path / f"model{ending}", tolerance=1e-9) < 1e-9
+        re, im = np.moveaxis(run(tmp_path / f"model{ending}", d), 1, 0)
+        np.testing.assert_allclose(re + 1j * im, model.estimate(d), rtol=1e-9)
+
     def test_says_nothing_and_leaves_the_model_alone(self, way, tmp_path, model, capsys):
         before = {name: value.clone() for name, value in model.net.state_dict().items()}
         level = logging.getLogger("torch.onnx").level

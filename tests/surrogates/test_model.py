@@ -49,6 +49,14 @@ class TestEstimate:
         z = made.net(torch.as_tensor(soften(made.encode(d)))).detach().numpy()
         np.testing.assert_allclose(made.estimate(d), z * made.decode.scale + made.decode.mean, rtol=1e-13)
 
+    def test_a_net_adds_to_a_linear_estimate_of_complex_parameters(self, tmp_path):
+        made, d = small_models.full_model(), observations()
+        z = made.net(torch.as_tensor(made.encode(d))).detach().numpy()
+        re, im = ((z * made.remainder.scale + made.remainder(d)) * made.decode.scale + made.decode.mean).T
+        np.testing.assert_allclose(made.estimate(d)[:, 0], re + 1j * im, rtol=1e-12)
+        made.save(tmp_path / "model.pt")
+        np.testing.assert_array_equal(load(tmp_path / "model.pt").estimate(d), made.estimate(d))
+
     def test_softening_is_a_choice(self):
         net, d = small_models.net("ResNet-fixed"), observations()
         hard, soft = (small_models.model(net, softened=choice).estimate(d) for choice in (False, True))
