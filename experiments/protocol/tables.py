@@ -16,6 +16,9 @@ from experiments.protocol.study import Folder
 LEVEL = 0.05
 """Of the family-wise error of all comparisons of a study together."""
 
+RESAMPLES = 2_000
+"""For intervals of single errors, of which there are thousands; changes, which are judged by theirs, have more."""
+
 FREE = ("positive", "free", "simplex-horizon")
 """Rules that learn the placement of the steps and their horizon."""
 
@@ -92,7 +95,7 @@ def errors(found: list[Entry]) -> list[Row]:
     for entry in found:
         for place in entry.places:
             squared = entry.array(place, "squared")
-            about = intervals.root_mean(squared, f"{entry.name}|{place}")
+            about = intervals.root_mean(squared, f"{entry.name}|{place}", RESAMPLES)
             rows.append(
                 {
                     **_who(entry),
@@ -120,7 +123,9 @@ def groups(found: list[Entry]) -> list[Row]:
         for place in entry.places:
             names = [n for n in entry.sheets[0].arrays[place] if n.startswith("group:")]
             for name in names:
-                about = intervals.root_mean(entry.array(place, name), f"{entry.name}|{place}|{name}")
+                about = intervals.root_mean(
+                    entry.array(place, name), f"{entry.name}|{place}|{name}", RESAMPLES
+                )
                 rows.append(
                     {
                         **_who(entry),

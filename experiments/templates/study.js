@@ -5,19 +5,20 @@ const CONFIG = {displaylogo: false, responsive: true, modeBarButtonsToRemove: ["
 const SIGNED = [[0, "#542788"], [0.25, "#998ec3"], [0.5, "#f7f7f7"], [0.75, "#f1a340"], [1, "#b35806"]];
 const table = box => JSON.parse(box.querySelector("script[type='application/json']").textContent);
 
-// Charts are drawn when they come near the window; views in three dimensions go when they leave it, for a browser
-// keeps few of them.
-let turn = Promise.resolve(); // one after the other, and a fault of one stops no other
+// One after the other, and a fault of one stops no other.
+let turn = Promise.resolve();
+const next = work => {
+  turn = turn.then(() => new Promise(rest => setTimeout(rest, 0))).then(work).catch(console.error);
+};
+document.querySelectorAll(".chart").forEach(box => next(() => {
+  const chart = table(box);
+  return Plotly.newPlot(box.querySelector(".plot"), chart.data, chart.layout, CONFIG);
+}));
+
+// Views in three dimensions come when they are near the window and go when they leave it: a browser keeps few.
 const near = new IntersectionObserver(entries => entries.forEach(entry => {
   const box = entry.target, plot = box.querySelector(".plot");
-  const next = work => { turn = turn.then(work).catch(console.error); };
-  if (box.classList.contains("unknowns")) {
-    next(() => entry.isIntersecting ? view(box, plot) : Plotly.purge(plot));
-  } else if (entry.isIntersecting) {
-    const chart = table(box);
-    next(() => Plotly.newPlot(plot, chart.data, chart.layout, CONFIG));
-    near.unobserve(box);
-  }
+  next(() => entry.isIntersecting ? view(box, plot) : Plotly.purge(plot));
 }), {rootMargin: "300px"});
 
 function decoded(text) {
@@ -73,4 +74,4 @@ function view(box, plot) {
   }));
 }
 
-document.querySelectorAll(".chart, .unknowns").forEach(box => near.observe(box));
+document.querySelectorAll(".unknowns").forEach(box => near.observe(box));

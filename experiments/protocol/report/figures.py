@@ -14,6 +14,10 @@ ROW = 0.21
 """Height of one name on an axis of names, in inches."""
 
 
+TICKS = ((12, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (150, (1.0, 2.0, 5.0)), (float("inf"), (1.0,)))
+"""Which multiples of powers of ten mark a logarithmic axis, by the limit of the ratio of its ends."""
+
+
 def draw(chart: Chart) -> Figure:
     """The chart on paper: its panels side by side, one legend below."""
     lines = sum(1 + name.count("\n") for name in chart.y.names)
@@ -74,7 +78,8 @@ def _scale(axes, which: str, about: Axis) -> None:
     elif about.log:
         axes.set(**{f"{which}scale": "log"})
         low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 150 else (1.0,), numticks=12))
+        fine = next(multiples for limit, multiples in TICKS if high / low < limit)
+        axis.set_major_locator(LogLocator(subs=fine, numticks=12))
         axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
         axis.set_minor_formatter(NullFormatter())
     elif about.whole:

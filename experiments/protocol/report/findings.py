@@ -58,11 +58,7 @@ def horizons(material: Material) -> list[Finding]:
             f"{len(gains)} of {len(here)} places. "
         )
         if gains:
-            shares = [row["share"] for row in gains]
-            span = (
-                percent(shares[0]) if len(gains) == 1 else f"{percent(min(shares))} to {percent(max(shares))}"
-            )
-            sentence += f"Of that gain, {material.arm(part)} alone gives {span}. "
+            sentence += f"Of that gain, {material.arm(part)} alone gives {_shared(gains)}. "
         sentence += (
             f"Beyond it, learned steps have a smaller error in {better} of {len(here)} places, a larger one in "
             f"{worse}; in {len(here) - better - worse} {NONE_SHOWN}."
@@ -72,12 +68,23 @@ def horizons(material: Material) -> list[Finding]:
     return found
 
 
+def _shared(gains: list[Row]) -> str:
+    """The shares of the horizon in gains that are shown; a horizon that is not shown to help has none."""
+    shares = [row["share"] for row in gains if row["part_high"] < 0]
+    none = len(gains) - len(shares)
+    if not shares:
+        return "nothing that is shown"
+    low, high = percent(min(shares)), percent(max(shares))
+    text = low if low == high else f"{low} to {high}"
+    return text if not none else f"{text} in {len(shares)} of them and nothing that is shown in {none}"
+
+
 def ablated(material: Material, row: Row) -> str:
     """A row of `ablation` as a sentence."""
     whole, part, beyond = (_interval(row, key) for key in ("whole", "part", "beyond"))
     text = f"{where(material, row)}: {material.arm(row['learned'])} {whole}; "
     text += f"{material.arm(row['horizon_arm'])} {part}"
-    if row["share"] is not None and row["whole_high"] < 0:
+    if row["share"] is not None and row["whole_high"] < 0 and row["part_high"] < 0:
         ends = f"{percent(row['share_low'])} to {percent(row['share_high'])}"
         text += f", a share of {percent(row['share'])} ({ends})"
     elif row["whole_high"] >= 0:

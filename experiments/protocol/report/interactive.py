@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.protocol.report.charts import Axis, Chart, Panel, Series
-from experiments.protocol.report.figures import grid, values
+from experiments.protocol.report.figures import TICKS, grid, values
 from experiments.protocol.report.looks import STROKES, SYMBOLS
 
 Table = dict[str, Any]
@@ -131,13 +131,16 @@ def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
         "hoverlabel": {"align": "left"},
         "showlegend": bool(names),
         "legend": {"orientation": "h", "y": -60 / plot, "yanchor": "top", "font": {"size": 11}},
-        "yaxis": _axis(chart.y) | {"anchor": "x"},
+        "yaxis": _axis(chart.y, _span(chart, "y")) | {"anchor": "x"},
         "annotations": [],
     }
     width = (1 - _GAP * (count - 1)) / count
     for number, panel in enumerate(panels):
         left = number * (width + _GAP)
-        about = _axis(chart.x) | {"domain": [round(left, 4), round(left + width, 4)], "anchor": "y"}
+        about = _axis(chart.x, _span(chart, "x")) | {
+            "domain": [round(left, 4), round(left + width, 4)],
+            "anchor": "y",
+        }
         if number:
             about["matches"] = "x"
         layout["xaxis" if not number else f"xaxis{number + 1}"] = about
@@ -161,7 +164,7 @@ def _rule(which: str, value: float) -> Table:
     return {"type": "line", **ends, **refs, "line": {"color": "#bbbbbb", "width": 1}, "layer": "below"}
 
 
-def _axis(about: Axis) -> Table:
+def _axis(about: Axis, span: float) -> Table:
     axis: Table = {
         "title": {"text": about.label, "font": {"size": 12}},
         "automargin": True,
@@ -172,7 +175,8 @@ def _axis(about: Axis) -> Table:
         names = [name.replace("\n", "<br>") for name in about.names]
         axis |= {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}
     elif about.log:
-        ticks = [m * 10.0**k for k in range(-12, 13) for m in (1, 2, 5)]
+        fine = next(multiples for limit, multiples in TICKS if span < limit)
+        ticks = [m * 10.0**k for k in range(-12, 13) for m in fine]
         axis |= {"type": "log", "tickvals": _numbers(ticks), "ticktext": [_plain(tick) for tick in ticks]}
     elif about.whole:
         axis |= {"tickformat": "d", "nticks": 9}
@@ -184,6 +188,16 @@ def _plain(value: float) -> str:
     if 1e-3 < value < 1e4:
         return f"{value:.4g}"
     return f"10<sup>{np.log10(value):.0f}</sup>".replace("-", "−") if f"{value:e}"[0] == "1" else ""
+
+
+def _span(chart: Chart, which: str) -> float:
+    """The ratio of the largest to the smallest value along a logarithmic axis."""
+    if not getattr(chart, which).log:
+        return 1.0
+    series = [s for panel in (*chart.panels, *chart.choices.values()) for s in panel.series]
+    ends = (which, "low", "high") if which == chart.along else (which,)
+    every = np.concatenate([np.asarray(getattr(s, end), float) for s in series for end in ends])
+    return float(every.max() / every.min())
 
 
 def _numbers(values: Sequence[float]) -> list[float]:

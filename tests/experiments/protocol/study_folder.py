@@ -6,15 +6,13 @@ are chosen, so that a test knows what must be found.
 
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import data
 from experiments.files import validated, write_json
-from experiments.protocol import intervals, study, tables
+from experiments.protocol import study, tables
 from experiments.protocol.plan import Plan, run_name, trial_name
 from experiments.protocol.sheets import Place, Sheet
 from experiments.protocol.spec import ProtocolSpec
@@ -152,11 +150,7 @@ def make(folder: Path) -> Path:
     }
     about = {"key": "bound", "label": "Cramér-Rao bound", "kind": "bound", "fit": 0.0, "one": 0.0}
     Sheet({PLACES[0]: least}, about).write(home.yardstick("bound", "cauchy", 0.01))
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # twenty thousand resamples of each of so many errors take their time
-        patch.setattr(intervals, "root_mean", partial(intervals.root_mean, resamples=400))
-        tables.write(plan, home)
+    tables.write(plan, home)
     return folder
 
 
