@@ -14,6 +14,7 @@ from data.executors.threads import kernels, serially, tell_of_kinds
 
 _CHATTY = ("distributed", "distributed.client")  # loggers that have a level of their own
 _FAREWELL = 5.0  # seconds for the scheduler to hear that we leave
+_GLANCE = 1.0  # seconds between looks whether we have left
 
 
 @contextmanager
@@ -129,7 +130,7 @@ def _pass_on(outcome: Future, task: Any) -> None:
     if not outcome.set_running_or_notify_cancel():
         return
     try:
-        result, error, trace = task.result()
+        result, error, trace = _brought(task)
     except BaseException as lost:
         outcome.set_exception(BrokenExecutor(f"a task is lost to the Dask cluster: {_reason(lost)}"))
         return
@@ -138,6 +139,20 @@ def _pass_on(outcome: Future, task: Any) -> None:
     else:
         error.add_note(f"in a Dask worker:\n{trace}")
         outcome.set_exception(error)
+
+
+def _brought(task: Any) -> tuple[Any, Exception | None, str]:
+    """What a task that is done has come to, fetched from its worker.
+
+    Not waited for without end: a client that is closed meanwhile never answers, and all outcomes of this process
+    come by one thread.
+    """
+    while True:
+        try:
+            return task.result(timeout=_GLANCE)
+        except TimeoutError:
+            if task.client.status != "running":
+                raise
 
 
 def _drop(task: Any, outcome: Future) -> None:
