@@ -59,11 +59,12 @@ def test_help_ends_in_an_example_that_parses(name, capsys):
     assert end.value.code == 0
     command = importlib.import_module(f"experiments.commands.{name}")
     assert capsys.readouterr().out.rstrip().endswith(command.EXAMPLE)
-    program, subcommand, *arguments = shlex.split(command.EXAMPLE)
-    assert (program, subcommand) == ("maxinv", name)
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    parser.parse_args(arguments)
+    for line in command.EXAMPLE.splitlines():
+        program, subcommand, *arguments = shlex.split(line)
+        assert (program, subcommand) == ("maxinv", name)
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        parser.parse_args(arguments)
 
 
 def test_a_wrong_key_in_a_recipe(tmp_path, capsys):
@@ -217,7 +218,8 @@ def test_a_free_grid_in_a_fractional_net(tmp_path, capsys, demo):
         (
             "--family",
             "densenet",
-            "family: expected 'resnet', 'fractional', 'dense-additive' or 'dense-concatenating', given 'densenet'",
+            "family: expected 'resnet', 'fractional', 'dense-additive', 'dense-concatenating' or 'feed-forward', "
+            "given 'densenet'",
         ),
         ("--device", "abacus", "abacus"),
         ("--device", "meta", "which torch cannot use"),

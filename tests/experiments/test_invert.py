@@ -5,6 +5,7 @@ import csv
 import json
 import shutil
 import tomllib
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -134,7 +135,8 @@ def test_gauss_newton_goes_on_to_fit_the_data(invert, dataset, tmp_path):
 def test_without_a_mesh_nothing_is_solved_and_that_is_said(invert, run, measured, tmp_path):
     """A model file alone: estimates, and notices of what is missing."""
     np.save(tmp_path / "mine.npy", measured)
-    code, printed, told = invert(tmp_path / "mine.npy", "--rows", "3", model=run / "model.pt")
+    alone = Path(shutil.copy(run / "model.pt", tmp_path))
+    code, printed, told = invert(tmp_path / "mine.npy", "--rows", "3", model=alone)
     assert code == 0
     assert "no data residuals: the mesh of training is not known" in told
     assert "judged by the model alone" in told
@@ -145,7 +147,8 @@ def test_a_mesh_by_flags_and_none_on_request(invert, dataset, measured, tmp_path
     np.save(tmp_path / "mine.npy", measured)
     flags = ["--rows", "3", "--cells", "4", "--degree", "1", "--out", tmp_path / "out.json"]
     assert invert(tmp_path / "mine.npy", *flags)[0] == 0
-    assert json.loads((tmp_path / "out.json").read_text())["mesh"] == {"cells": 4, "degree": 1}
+    mesh = json.loads((tmp_path / "out.json").read_text())["mesh"]
+    assert (mesh["cells"], mesh["degree"]) == (4, 1)
     code, printed, told = invert(dataset, "--no-residuals", "--rows", "3")
     assert code == 0
     assert "residual" not in printed + told

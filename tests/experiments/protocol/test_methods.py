@@ -190,7 +190,7 @@ def test_hybrid_ends_no_higher_than_it_starts(known, fitted):
     starts[0] += 100.0
     ends = Hybrid(at, lambda observations: starts).estimate(observed, deviation).theta
 
-    seen, prior = Seen.of(at, deviation), at.gaussian
+    seen, prior = Seen.of(at, deviation), unknowns.gaussian(at)
     rows, precision = seen.data(observed), np.linalg.inv(prior.covariance)
 
     def objective(row, theta):
