@@ -46,10 +46,15 @@ def is_linear(known: Known) -> bool:
 def gaussian(known: Known) -> inversion.Gaussian:
     """Mean, covariance and range under the prior: its own, or of `DRAWS` draws.
 
-    The range of a Gaussian prior is `REACH` deviations: samples would set bounds that some unknowns exceed.
+    The range of a Gaussian prior is `REACH` deviations, for samples would set bounds that some unknowns exceed.
+    That of others is what draws span and no more: a ball beyond it leaves the region that is solved fast.
     """
     prior = known.problem.prior
     if hasattr(prior, "covariance"):
         reach = REACH * np.sqrt(np.diag(prior.covariance))
         return inversion.Gaussian(prior.mean, prior.covariance, prior.mean - reach, prior.mean + reach)
-    return inversion.Gaussian.from_samples(prior.sample(np.random.default_rng(0), DRAWS))
+    draws = prior.sample(np.random.default_rng(0), DRAWS)
+    found = inversion.Gaussian.from_samples(draws)
+    if np.iscomplexobj(draws):
+        return found
+    return inversion.Gaussian(found.mean, found.covariance, draws.min(axis=0), draws.max(axis=0))
