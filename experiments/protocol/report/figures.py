@@ -25,6 +25,8 @@ def draw(chart: Chart) -> Figure:
     width = max(2.0, min(4.6, 13.0 / count)) if chart.y.names else max(3.2, min(5.0, 12.0 / count))
     size = (width, 1.0 + 0.75 * ROW * lines if "\n" in "".join(chart.y.names) else 1.0 + ROW * lines)
     made, axes = figure(count, size=size if chart.y.names else (width, 3.2), sharex=True, sharey=True)
+    longest = max((len(line) for name in chart.y.names for line in name.split("\n")), default=0)
+    made.set_figwidth(made.get_figwidth() + 0.06 * longest)
     named: dict[str, object] = {}
     for axis, panel in zip(axes[0], chart.panels, strict=True):
         for series in panel.series:
@@ -41,11 +43,12 @@ def draw(chart: Chart) -> Figure:
             axis.set_axisbelow(True)
     axes[0, 0].set_ylabel(chart.y.label, fontsize=8)
     if chart.legend:
+        columns = max(1, int(made.get_figwidth() / 2.5))
         made.legend(
             named.values(),
             named,
             loc="outside lower center",
-            ncols=min(4, len(named)),
+            ncols=min(columns, len(named)),
             fontsize=7,
             frameon=False,
         )
@@ -115,16 +118,16 @@ def cuts(problem, columns: Mapping[str, np.ndarray], rows: Mapping[str, int]) ->
     scale = {"cmap": "PuOr_r" if signed else "viridis", "vmin": -largest if signed else 0, "vmax": largest}
     made = Figure(figsize=(2.9 * len(columns) + 0.9, 2.55 * len(rows) + 0.2), layout="constrained")
     axes = made.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey="row")
-    for line, row in zip(axes, rows, strict=True):
+    for number, (line, row) in enumerate(zip(axes, rows, strict=True)):
         (first, second), place, lines, _ = planes[row]
         for axis, name in zip(line, columns, strict=True):
             image = images[row, name].reshape(len(lines[0]), len(lines[1]))
             shown = axis.pcolormesh(*lines, image.T, shading="nearest", rasterized=True, **scale)
             axis.set_aspect("equal")
             axis.tick_params(labelsize=7)
-            if line is axes[0]:
+            if number == 0:
                 axis.set_title(textwrap.fill(name, 30), fontsize=9)
-            if line is axes[-1]:
+            if number == len(rows) - 1:
                 axis.set_xlabel(f"{'xyz'[first]} in m", fontsize=8)
         line[0].set_ylabel(f"{row}\n{place}\n{'xyz'[second]} in m", fontsize=8)
     unit = f" in {problem.image_unit}" if problem.image_unit else ""

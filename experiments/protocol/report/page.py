@@ -146,8 +146,6 @@ def _unknowns(problem: Problem, home: Path) -> Shown | None:
 
 def _drawn(name: str, made: Figure, home: Path) -> str:
     """Write a picture as PDF and PNG; returns what the page shows of it."""
-    made.draw_without_rendering()
-    made.set_layout_engine("none")  # it is laid out now; each file would do it again
     files = {suffix: picture(made, suffix) for suffix in (".pdf", ".png")}
     for suffix, content in files.items():
         (home / f"{name}{suffix}").write_bytes(content)
