@@ -40,3 +40,4 @@ def run(options: argparse.Namespace) -> None:
     tables.write(chosen, folder)
     print(f"tables: {folder.tables}")
     print(f"report: {page.write(folder.path)}")
+    study.finish(chosen, folder)

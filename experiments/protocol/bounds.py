@@ -1,4 +1,4 @@
-"""Below which no error can lie: Cramér and Rao's bound, and van Trees' for a Gaussian prior."""
+"""Bounds of errors: van Trees' for any estimate under a Gaussian prior, Cramér and Rao's for unbiased ones."""
 
 import numpy as np
 

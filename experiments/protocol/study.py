@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import data
 from data import recipe as recipes
+from data.provenance import collect
 from experiments import training
 from experiments.errors import StudyError
 from experiments.files import read_json, write_json, write_text
@@ -69,7 +71,7 @@ class Folder:
 
     @property
     def done(self) -> Path:
-        """Written last."""
+        """Written last: with which versions, on which machine and from which commit the study was ended."""
         return self.path / "DONE"
 
 
@@ -101,6 +103,15 @@ def _lost_worker_told(folder: Folder) -> Iterator[None]:
             f"{folder.path}: a worker process died, often for want of memory; run the same command again to "
             "continue, perhaps with fewer workers."
         ) from None
+
+
+def finish(plan: Plan, folder: Folder) -> None:
+    """Write the sign that a study is complete, with its provenance; what is there already stays."""
+    if not folder.done.exists():
+        origin = collect()
+        learned = {name: version(name) for name in ("torch", "scikit-learn")}
+        origin["versions"] = origin["versions"] | learned
+        write_json(folder.done, {"title": plan.spec.title, "quick": plan.quick, "provenance": origin})
 
 
 def check(plan: Plan) -> None:

@@ -114,7 +114,7 @@ def yardsticks(problem: Problem) -> Finding | None:
             sentence += f"{word} that of {_list(labels[row['yardstick']] for row in group)}. "
     for entry in (entry for entry in problem.entries if entry.kind == BOUND):
         least = problem.at(entry.places[0])[entry.name]
-        sentence += f"{entry.label} allows no less than {least['error']:.3g}. "
+        sentence += f"{entry.label}: {least['error']:.3g}. "
     details = tuple(
         f"against {labels[row['yardstick']]} ({row['yardstick_error']:.3g} on {row['samples']:g} samples): "
         f"{signed(row['change'])} ({signed(row['low'])} to {signed(row['high'])}), {verdicts[row['yardstick']]}."

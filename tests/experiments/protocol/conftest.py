@@ -23,5 +23,5 @@ def tiny(tmp_path_factory, worker_id):
             with ThreadPoolExecutor(1) as pool:
                 study.run(made, folder.path, study.Workplace(1, pool))
             tables.write(made, folder)
-            folder.done.touch()
+            study.finish(made, folder)
     return made, folder

@@ -165,7 +165,7 @@ def test_a_bound_is_shown_and_is_no_method(material, text):
     place = next(k for k, name in enumerate(names) if name.startswith("Cramér-Rao bound"))
     assert place not in table.strong
     assert {names[k] for k in table.strong} == {"Tikhonov", "ResNet, learned positive steps from T = 1"}
-    assert "allows no less than" in text
+    assert "bound: " in text
 
 
 def test_pages_of_what_is_no_finished_study_are_refused(tmp_path, finished):

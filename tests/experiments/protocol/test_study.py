@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -130,6 +131,14 @@ def test_a_study_goes_on_where_files_are_missing(tiny, tmp_path):
 def _places(content, folder):
     (folder / "kept.npz").write_bytes(content)
     return Sheet.read(folder / "kept.npz").arrays
+
+
+def test_a_finished_study_says_with_what_it_was_made(tiny):
+    made, folder = tiny
+    content = folder.done.read_text()
+    assert {"torch", "numpy", "scikit-learn"} <= set(json.loads(content)["provenance"]["versions"])
+    study.finish(made, folder)
+    assert folder.done.read_text() == content
 
 
 def test_a_folder_of_another_study_is_refused(tiny, tmp_path):
