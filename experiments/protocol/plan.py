@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import StudyError
 from experiments.files import read_toml, validated
-from experiments.protocol.spec import ArmSpec, ProtocolSpec
+from experiments.protocol.spec import ArmSpec, GridSpec, ProtocolSpec
 from experiments.specs import RunSpec
 
 SHIPPED = Path(__file__).parents[1] / "studies"
@@ -31,11 +32,13 @@ class Cell:
     layers: int
     noise: float
     samples: int | None = None
+    network: str | None = None
 
     @property
     def name(self) -> str:
         """Name of its folder."""
         some = "" if self.samples is None else f"-n{self.samples}"
+        some += "" if self.network is None else f"-{self.network}"
         return f"{self.data}/{self.family}-L{self.layers}-noise{self.noise:g}{some}"
 
 
@@ -75,14 +78,29 @@ class Plan:
                     found[cell, arm] = max(seeds, found.get((cell, arm), 0))
         return [Variant(cell, arm, seeds) for (cell, arm), seeds in found.items()]
 
-    def _cells(self) -> Iterator[tuple[Cell, Any]]:
+    @cached_property
+    def _given(self) -> dict[Cell, Settings | None]:
+        """Settings of each cell, None where it is tuned; StudyError where two blocks differ."""
+        found: dict[Cell, Settings | None] = {}
+        for cell, block in self._cells():
+            settings = block.settings and block.settings.model_dump(exclude_none=True)
+            if found.setdefault(cell, settings) != settings:
+                raise StudyError(
+                    f"{self.spec.title}: {cell.name} stands in blocks of the grid with other settings, or with "
+                    "and without; give it the same in all, for its arms share how they are chosen."
+                )
+        return found
+
+    def given(self, variant: Variant) -> Settings | None:
+        """The settings that the study gives to a variant, which is then not tuned; None for one that is."""
+        return self._given[variant.cell]
+
+    def _cells(self) -> Iterator[tuple[Cell, GridSpec]]:
         for block in self.spec.grid:
-            for data in block.data:
-                for noise in block.noise:
-                    for family in block.families:
-                        for layers in block.layers:
-                            for samples in block.samples or (None,):
-                                yield Cell(data, family, layers, noise, samples), block
+            samples, networks = block.samples or (None,), block.networks or (None,)
+            settings = (block.data, block.noise, block.families, block.layers, samples, networks)
+            for data, noise, family, layers, *some in product(*settings):
+                yield Cell(data, family, layers, noise, *some), block
 
     def _possible(self, cell: Cell, arm: str) -> bool:
         time = self.spec.arms[arm].time
@@ -116,6 +134,7 @@ class Plan:
         table = {
             **self.spec.network,
             **self.spec.data[cell.data].network,
+            **(self.spec.networks[cell.network] if cell.network else {}),
             "family": cell.family,
             "layers": cell.layers,
             "noise": cell.noise,
@@ -129,18 +148,19 @@ class Plan:
         return validated(RunSpec, table, f"{self.spec.title}: {variant.name}")
 
     def trials(self) -> dict[str, RunSpec]:
-        """Runs of the tuning: name to specification."""
+        """Runs of the tuning: name to specification; none of variants whose settings are given."""
         return {
             trial_name(variant, number, seed): self.run(variant, point, TUNING_SEEDS + seed)
             for variant in self.variants
+            if self.given(variant) is None
             for number, point in enumerate(self.points)
             for seed in range(self.spec.tuning.seeds)
         }
 
     def finals(self, chosen: Mapping[str, Settings]) -> dict[str, RunSpec]:
-        """Runs that are evaluated, given the settings chosen for each variant by its name."""
+        """Runs that are evaluated, with the settings chosen for, or given to, each variant by its name."""
         return {
-            run_name(variant, seed): self.run(variant, chosen[variant.name], seed)
+            run_name(variant, seed): self.run(variant, self.given(variant) or chosen[variant.name], seed)
             for variant in self.variants
             for seed in range(variant.seeds)
         }
@@ -175,7 +195,8 @@ def load(path: str | Path, quick: bool = False) -> Plan:
             raise StudyError(f"{file}: has no table [quick]; leave out --quick, or add one.")
         table = merged(table, changes)
     plan = Plan(validated(ProtocolSpec, table, str(file)), quick)
-    plan.trials()  # a wrong setting of a network is told now
+    for variant in plan.variants:  # a wrong setting of a network is told now
+        plan.run(variant, plan.given(variant) or plan.points[0], 0)
     return plan
 
 

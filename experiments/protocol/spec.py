@@ -1,5 +1,6 @@
 """The specification of a study, checked before any work begins (light to import)."""
 
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -10,6 +11,15 @@ Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Family = RunSpec.model_fields["family"].annotation
 Rule = RunSpec.model_fields["time"].annotation
 Level = Annotated[pydantic.FiniteFloat, pydantic.Field(ge=0)]
+
+
+ELSEWHERE = {
+    **dict.fromkeys(("family", "layers", "noise", "samples"), "the grid"),
+    **dict.fromkeys(("time", "horizon"), "an arm"),
+    **dict.fromkeys(("learning_rate", "weight_decay"), "the tuning or a block's settings"),
+    "seed": "the study",
+}
+"""Settings of a network that are not told with it, and who tells them."""
 
 
 class _Table(pydantic.BaseModel):
@@ -57,6 +67,14 @@ class TuningSpec(_Table):
     horizon: Range = Range(low=0.5, high=16.0)
 
 
+class SettingsSpec(_Table):
+    """Settings given beforehand, in place of those that the tuning would choose."""
+
+    learning_rate: Positive
+    weight_decay: Level
+    horizon: Positive | None = pydantic.Field(None, description="of arms whose horizon is tuned elsewhere")
+
+
 class GridSpec(_Table):
     """A product of settings, each cell of it run with every arm."""
 
@@ -66,6 +84,8 @@ class GridSpec(_Table):
     layers: tuple[Count, ...] = pydantic.Field(min_length=1)
     noise: tuple[Level, ...] = pydantic.Field(min_length=1)
     samples: tuple[Count, ...] = pydantic.Field((), description="training samples (default: all)")
+    networks: tuple[Name, ...] = pydantic.Field((), description="named settings, in turn (default: none)")
+    settings: SettingsSpec | None = pydantic.Field(None, description="given settings: nothing is tuned")
     seeds: Count | None = pydantic.Field(None, description="instead of the study's")
 
 
@@ -88,6 +108,9 @@ class ProtocolSpec(_Table):
     )
     resimulate: Count = pydantic.Field(20, description="estimates whose data are solved for, of a run")
     network: dict[str, Any] = pydantic.Field(default={}, description="settings that all networks share")
+    networks: dict[Name, dict[str, Any]] = pydantic.Field(
+        default={}, description="named settings that replace those of `network` and of the data's own"
+    )
     data: dict[Name, DataSpec] = pydantic.Field(min_length=1)
     arms: dict[Name, ArmSpec] = pydantic.Field(min_length=1)
     tuning: TuningSpec = TuningSpec()
@@ -98,12 +121,32 @@ class ProtocolSpec(_Table):
     @pydantic.model_validator(mode="after")
     def _names_are_known(self):
         for block in self.grid:
-            for what, names, known in (("data", block.data, self.data), ("arms", block.arms, self.arms)):
-                for name in names:
+            named = {"data": self.data, "arms": self.arms, "networks": self.networks}
+            for what, known in named.items():
+                for name in getattr(block, what):
                     if name not in known:
-                        raise ValueError(f"grid.{what} names {name!r}; expected one of {', '.join(known)}.")
+                        some = f"one of {', '.join(known)}" if known else f"a table [{what}.{name}]"
+                        raise ValueError(f"grid.{what} names {name!r}; expected {some}.")
+            for name in block.arms:
+                if block.settings and block.settings.horizon is None and self.arms[name].horizon == "tuned":
+                    raise ValueError(
+                        f"grid.settings give no horizon, which arm {name!r} would have tuned; give one."
+                    )
         for comparison in self.comparisons:
             for name in (comparison.baseline, comparison.other):
                 if name not in self.arms:
                     raise ValueError(f"comparisons name {name!r}; expected one of {', '.join(self.arms)}.")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _settings_of_networks_count(self):
+        tables = {"network": self.network}
+        tables |= {f"data.{name}.network": about.network for name, about in self.data.items()}
+        tables |= {f"networks.{name}": settings for name, settings in self.networks.items()}
+        for where, settings in tables.items():
+            for key in (key for key in settings if key in ELSEWHERE):
+                raise ValueError(f"{where} sets {key}, which {ELSEWHERE[key]} tells; leave it out.")
+        for name in self.networks:
+            if re.match(r"n\d+(-|$)", name):  # as in the name of a folder
+                raise ValueError(f"networks.{name} reads as a number of samples; choose another name.")
         return self

@@ -102,3 +102,86 @@ def test_the_study_that_comes_with_the_package_is_whole():
         arms = {comparison.baseline for comparison in made.spec.comparisons}
         assert arms <= set(made.spec.arms)
     assert plan.load("learned_steps").spec.seeds >= 10
+
+
+CURVE = """[[grid]]
+data = ["cauchy"]
+families = ["resnet"]
+arms = ["fixed-tuned", "positive"]
+layers = [2, 4]
+noise = [0.02]
+samples = [60]
+networks = ["small", "long"]
+settings = { learning_rate = 2e-3, weight_decay = 0.0, horizon = 3.0 }
+[networks.small]
+width = 4
+[networks.long]
+epochs = 9
+[quick]"""
+
+
+@pytest.fixture
+def curve(tmp_path):
+    return plan.load(changed(tmp_path, "[quick]", CURVE))
+
+
+def test_a_named_network_replaces_what_all_share(curve):
+    by_name = {variant.name: variant for variant in curve.variants}
+    variant = by_name["cauchy/resnet-L4-noise0.02-n60-small/positive"]
+    assert (variant.cell.network, variant.cell.samples) == ("small", 60)
+    run = curve.run(variant, curve.points[0], 0)
+    assert (run.width, run.epochs, run.samples) == (4, 4, 60)
+    other = curve.run(by_name["cauchy/resnet-L4-noise0.02-n60-long/positive"], curve.points[0], 0)
+    assert (other.width, other.epochs) == (8, 9)
+    assert len(by_name) == 16
+    assert all(v.cell.network is None for v in curve.variants if v.cell.samples is None)
+
+
+def test_given_settings_are_used_and_not_tuned(curve, made):
+    assert curve.trials().keys() == made.trials().keys()
+    given = [variant for variant in curve.variants if curve.given(variant) is not None]
+    assert {variant.cell.samples for variant in given} == {60}
+    tuned = {v.name: curve.points[0] for v in curve.variants if v not in given}
+    finals = curve.finals(tuned)
+    for variant in given:
+        spec = finals[f"{variant.name}/seed1"]
+        assert (spec.learning_rate, spec.weight_decay, spec.seed) == (2e-3, 0.0, 1)
+        assert spec.horizon == (3.0 if variant.arm == "fixed-tuned" else 1.0)
+    assert set(finals) == {f"{v.name}/seed{seed}" for v in curve.variants for seed in range(v.seeds)}
+
+
+SETTINGS = "settings = { learning_rate = 2e-3, weight_decay = 0.0, horizon = 3.0 }\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"small", "long"', '"small", "wide"', r"grid\.networks names 'wide'; expected one of small, long"),
+        (", horizon = 3.0", "", "give no horizon, which arm 'fixed-tuned' would have tuned"),
+        ("weight_decay = 0.0", "weight_decay = -1.0", "weight_decay"),
+        ("learning_rate = 2e-3", "rate = 2e-3", "rate"),
+        ("width = 4", "layers = 4", r"networks\.small sets layers, which the grid tells; leave it out"),
+        ("width = 4", "seed = 4", r"networks\.small sets seed, which the study tells"),
+        ("width = 4", "wide = 4", "small.*wide"),
+        ("draws = 2", "draws = 2\nlearning_rate = 0.1", "network sets learning_rate, which the tuning"),
+        ("[networks.small]", "[networks.n5-a]\n[networks.small]", r"networks\.n5-a reads as a number of samples"),
+        ("[networks.small]", CURVE.replace(SETTINGS, "").split("[networks")[0] + "[networks.small]", "without"),
+        ("[networks.small]", CURVE.replace("2e-3", "3e-3").split("[networks")[0] + "[networks.small]", "blocks"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_a_curve_are_told_in_a_sentence(tmp_path, old, new, said):
+    file = changed(tmp_path, "[quick]", CURVE)
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(StudyError, match=said) as caught:
+        plan.load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_networks_where_none_has_a_name_are_told(tmp_path):
+    file = changed(
+        tmp_path,
+        "layers = [2]\nnoise = [0.02]\nseeds",
+        'networks = ["a"]\nlayers = [2]\nnoise = [0.02]\nseeds',
+    )
+    with pytest.raises(StudyError, match=r"grid\.networks names 'a'; expected a table \[networks\.a\]"):
+        plan.load(file)
