@@ -153,6 +153,46 @@ class Sine(Activation):
 
 
 @dataclass(frozen=True)
+class SiLU(Activation):
+    """σ(z) = z/(1 + e^{−z}), a smooth ReLU that is not monotone; σ'(z) + σ'(−z) = 1, so 1 − β ≤ σ' ≤ β = 1.0998….
+
+    Also called swish (Elfwing, Uchibe and Doya, arXiv 1702.03118).
+    """
+
+    name: ClassVar[str] = "silu"
+    # σ''(z) = 0 says u tanh u = 1 for z = 2u, where σ'(z) = (1 + u)/2 with u = 1.19967864025773383392
+    slope_bound = 1.0998393201288669
+
+    @override
+    def __call__(self, z):
+        return F.silu(z)
+
+    @override
+    def pull(self, kept, q):
+        return torch.ops.aten.silu_backward(q, kept)
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """σ(z) = z Φ(z), Φ(z) = (1 + erf(z/√2))/2; σ'(z) + σ'(−z) = 1, so 1 − β ≤ σ' ≤ β = 1.1289….
+
+    The exact function of Hendrycks and Gimpel (arXiv 1606.08415), not its approximation by tanh.
+    """
+
+    name: ClassVar[str] = "gelu"
+    # σ'' = (2 − z²) φ vanishes at z = √2, where σ' = Φ(√2) + √2 φ(√2)
+    slope_bound = (1 + math.erf(1)) / 2 + math.exp(-1) / math.sqrt(math.pi)
+
+    @override
+    def __call__(self, z):
+        return F.gelu(z)
+
+    @override
+    def pull(self, kept, q):
+        return torch.ops.aten.gelu_backward(q, kept)
+
+
+@dataclass(frozen=True)
 class Elementwise(Activation):
     """Any other function that acts entry by entry; the slope comes from autograd, no bound is known."""
 
@@ -179,7 +219,10 @@ class Elementwise(Activation):
 
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
-    {activation.name: activation for activation in (Tanh(), ReLU(), SmoothedReLU(), Softplus(), Sine())}
+    {
+        activation.name: activation
+        for activation in (Tanh(), ReLU(), SmoothedReLU(), Softplus(), Sine(), SiLU(), GELU())
+    }
 )
 """Every activation under the name that configuration files use, with its default constants."""
 
@@ -190,6 +233,8 @@ _KNOWN = {
     F.relu: ReLU(),
     F.softplus: Softplus(),
     torch.sin: Sine(),
+    F.silu: SiLU(),
+    F.gelu: GELU(),
 }
 
 

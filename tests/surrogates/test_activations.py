@@ -1,11 +1,18 @@
+"""Every activation: what sweeps keep and pull, its bound and laws, and nets that carry it into files."""
+
 import math
 
+import numpy as np
+import onnxruntime
 import pytest
+import small_models
 import torch
 import torch.nn.functional as F
+from small_models import observations
 
-from surrogates import SurrogateError, activations
-from surrogates.activations import ACTIVATIONS, Elementwise, SmoothedReLU
+from surrogates import ResNet, SurrogateError, TimeGrid, activations, ensemble, export
+from surrogates.activations import ACTIVATIONS, GELU, Elementwise, SiLU, SmoothedReLU
+from surrogates.model import load
 
 EVERY = [*ACTIVATIONS.values(), SmoothedReLU(0.5), Elementwise(torch.erf), Elementwise(torch.zeros_like)]
 NAMES = [f"{activation.name}-{n}" for n, activation in enumerate(EVERY)]
@@ -15,6 +22,25 @@ NAMES = [f"{activation.name}-{n}" for n, activation in enumerate(EVERY)]
 def z():
     """Points on both sides of each kink, none on one."""
     return torch.linspace(-3, 3, 400).reshape(20, 20)
+
+
+def draw(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(7))
+
+
+def slope(activation, z):
+    """σ'(z) as the sweeps have it."""
+    return activation.pull(activation.keep(z.clone()), torch.ones_like(z))
+
+
+def trained(activation):
+    """A net of some size whose steps and weights are away from where they started."""
+    seeded = torch.Generator().manual_seed(0)
+    net = ResNet(small_models.FEATURES, 2, 6, TimeGrid.simplex(2), activation=activation, generator=seeded)
+    with torch.no_grad():
+        for value in net.parameters():
+            value += 0.2 * (2 * torch.rand(value.shape, generator=seeded) - 1)
+    return net
 
 
 @pytest.mark.parametrize("activation", EVERY, ids=NAMES)
@@ -39,14 +65,131 @@ class TestEveryActivation:
         torch.testing.assert_close(activation.pull(kept, given), expected, rtol=1e-13, atol=1e-15)
         assert torch.equal(given, q)
 
+    def test_pull_is_that_of_differences(self, activation, z):
+        """Of second order in the step, between the kinks."""
+        h = 1e-5
+        expected = (activation(z + h) - activation(z - h)) / (2 * h)
+        torch.testing.assert_close(slope(activation, z), expected, rtol=0, atol=1e-8)
+
     def test_slope_bound_is_the_least_one(self, activation, z):
         if activation.slope_bound is None:
             assert isinstance(activation, Elementwise)
             return
         wide = torch.linspace(-40, 40, 100_001)
-        slopes = activation.pull(activation.keep(wide.clone()), torch.ones_like(wide)).abs()
-        assert slopes.max() <= activation.slope_bound
-        assert slopes.max() == pytest.approx(activation.slope_bound, abs=1e-6)
+        steepest = wide[slope(activation, wide).abs().argmax()]
+        close = steepest + torch.linspace(-1e-3, 1e-3, 100_001)
+        found = torch.cat([slope(activation, wide), slope(activation, close)]).abs().max().item()
+        assert found <= activation.slope_bound * (1 + 4 * torch.finfo(torch.float64).eps)
+        assert found == pytest.approx(activation.slope_bound, abs=1e-10)
+
+
+class TestLaws:
+    """What the formulas say of each other."""
+
+    @pytest.mark.parametrize("name", ["relu", "smoothed-relu", "softplus", "silu", "gelu"])
+    def test_a_kind_of_relu_splits_the_identity(self, name, z):
+        """σ(z) − σ(−z) = z, hence σ'(z) + σ'(−z) = 1."""
+        sigma = ACTIVATIONS[name]
+        torch.testing.assert_close(sigma(z) - sigma(-z), z, rtol=0, atol=1e-14)
+        torch.testing.assert_close(slope(sigma, z) + slope(sigma, -z), torch.ones_like(z), rtol=0, atol=1e-14)
+
+    @pytest.mark.parametrize("name", ["tanh", "sin"])
+    def test_the_others_are_odd(self, name, z):
+        sigma = ACTIVATIONS[name]
+        torch.testing.assert_close(sigma(-z), -sigma(z), rtol=0, atol=1e-15)
+        torch.testing.assert_close(slope(sigma, -z), slope(sigma, z), rtol=0, atol=1e-15)
+
+    def test_silu_is_the_slope_of_softplus_times_z(self, z):
+        torch.testing.assert_close(SiLU()(z), z * slope(ACTIVATIONS["softplus"], z), rtol=1e-14, atol=1e-15)
+
+    def test_gelu_has_the_exact_distribution_function(self, z):
+        """The approximation by tanh is off by up to 5e-4."""
+        expected = z * torch.special.ndtr(z)
+        torch.testing.assert_close(GELU()(z), expected, rtol=1e-13, atol=1e-15)
+        assert (F.gelu(z, approximate="tanh") - expected).abs().max() > 1e-4
+
+    @pytest.mark.parametrize(
+        ("activation", "curvature"),
+        [
+            (SiLU(), lambda u: u * math.tanh(u) - 1),
+            (GELU(), lambda u: 2 - (2 * u) ** 2),
+        ],
+        ids=["silu", "gelu"],
+    )
+    def test_steepest_where_the_curvature_vanishes(self, activation, curvature):
+        """By bisection for z = 2u: σ'(z) = β, σ'(−z) = 1 − β < 0 and σ''(z) = 0."""
+        low, high = 0.1, 3.0
+        assert curvature(low) * curvature(high) < 0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (low, middle) if curvature(middle) * curvature(high) > 0 else (middle, high)
+        z = torch.tensor([2 * low, -2 * low], requires_grad=True)
+        first = torch.autograd.grad(activation(z).sum(), z, create_graph=True)[0]
+        beta = activation.slope_bound
+        torch.testing.assert_close(first.detach(), torch.tensor([beta, 1 - beta]), rtol=0, atol=1e-15)
+        second = torch.autograd.grad(first.sum(), z)[0]
+        torch.testing.assert_close(second, torch.zeros(2), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+class TestNetsWithEveryActivation:
+    """A net has the activation asked for in its derivatives, in ensembles and in files."""
+
+    def test_derivatives_are_those_of_differences(self, name, build, scatter):
+        net, x = scatter(build(ResNet, "positive", activation=ACTIVATIONS[name], layers=3)), draw(4, 3)
+        names = [key for key, _ in net.named_parameters()]
+        values = [value.detach().clone().requires_grad_() for value in net.parameters()]
+
+        def result(*values):
+            return torch.func.functional_call(net, dict(zip(names, values, strict=True)), (x,))
+
+        assert torch.autograd.gradcheck(result, values, eps=1e-6, atol=1e-8, rtol=1e-6)
+
+    def test_an_ensemble_is_its_members(self, name, build, scatter):
+        nets = [
+            scatter(build(ResNet, "simplex", activation=ACTIVATIONS[name], seed=seed), seed)
+            for seed in (3, 4, 5)
+        ]
+        net, x = ensemble.stack(nets), draw(3, 6, 3)
+        assert net.activation == ACTIVATIONS[name]
+        found = net(x)
+        torch.testing.assert_close(
+            found,
+            torch.stack([single(part) for single, part in zip(nets, x, strict=True)]),
+            rtol=1e-13,
+            atol=1e-14,
+        )
+        by_member = torch.autograd.grad(found.square().sum(), net.layer_weight)[0]
+        for member, single in enumerate(nets):
+            loss = single(x[member]).square().sum()
+            expected = torch.autograd.grad(loss, single.layer_weight)[0]
+            torch.testing.assert_close(by_member[member], expected, rtol=1e-12, atol=1e-13)
+
+    def test_a_file_brings_it_back(self, name, tmp_path):
+        model = small_models.model(trained(ACTIVATIONS[name]))
+        model.save(tmp_path / "model.pt")
+        again, d = load(tmp_path / "model.pt"), observations()
+        assert again.net.activation == ACTIVATIONS[name]
+        np.testing.assert_array_equal(again.estimate(d), model.estimate(d))
+
+
+@pytest.mark.parametrize("name", ["smoothed-relu", "softplus", "silu", "gelu"])
+def test_an_onnx_file_gives_the_same(name, tmp_path):
+    """Those that ONNX makes of several operations; in float32, as onnxruntime has no erf of float64."""
+    model, d = small_models.model(trained(ACTIVATIONS[name]).float()), observations()
+    export.to_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    found = session.run(None, {"observations": np.stack([d.real, d.imag], axis=1)})[0]
+    expected, spread = model.estimate(d), np.array([1e-2, 40.0])
+    assert (abs(found - expected) < 1e-6 * (abs(expected) + spread)).all()
+
+
+def test_a_file_brings_back_a_function_of_torch_without_an_activation_here(tmp_path):
+    model = small_models.model(trained(torch.sigmoid))
+    model.save(tmp_path / "model.pt")
+    again, d = load(tmp_path / "model.pt"), observations()
+    assert again.net.activation == Elementwise(torch.sigmoid)
+    np.testing.assert_array_equal(again.estimate(d), model.estimate(d))
 
 
 class TestSmoothedReLU:
@@ -98,6 +241,8 @@ class TestOf:
             (F.relu, "relu"),
             (F.softplus, "softplus"),
             (torch.sin, "sin"),
+            (F.silu, "silu"),
+            (F.gelu, "gelu"),
         ],
         ids=lambda part: part if isinstance(part, str) else "function",
     )
