@@ -8,6 +8,7 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.numbers import is_real, is_whole
+from maxwell.symmetry import Rearrangement, Turn, places_of
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,21 @@ class GaussianPatches:
     def directions(self) -> np.ndarray:
         """Unit vectors p (K, 3): the first half along x, the second along y."""
         return np.repeat(np.eye(3)[:2], self.side**2, axis=0)
+
+    def moved(self, turn: Turn) -> Rearrangement | None:
+        """The matrix of data, flattened, of the turned experiment; None if its patches are not those of this one.
+
+        Patch k goes to patch n with sign s = ±1, so d'[n_k, n_l] = s_k s_l d[k, l].
+        """
+        centres, directions = self.centres, self.directions
+        turned = turn.vectors(directions)
+        places = places_of(
+            np.hstack([centres, directions]), np.hstack([turn.points(centres), np.abs(turned)])
+        )
+        if places is None:
+            return None
+        signs, pairs = turned.sum(axis=1), places[:, None] * self.size + places
+        return Rearrangement.of(pairs.ravel(), np.outer(signs, signs).ravel())
 
     def mass(self, centre) -> float:
         """∫_top g in m², exactly (a product of two error functions)."""

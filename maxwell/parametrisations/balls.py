@@ -10,6 +10,7 @@ import numpy as np
 from maxwell.errors import MaxwellError
 from maxwell.numbers import is_real
 from maxwell.parametrisations.base import Parameter, Parametrisation, smoothstep
+from maxwell.symmetry import Rearrangement, Turn
 
 REGION_OF_INTEREST = np.array([[0.18, 0.18, 0.32], [0.82, 0.82, 0.96]])
 """Lower and upper corner in m; holds every sample of the default prior, transition included."""
@@ -57,6 +58,14 @@ class Balls(Parametrisation):
             "q": ("", "log-contrast"),
         }
         return tuple(Parameter(f"{n}{b + 1}", *about) for b in range(self.count) for n, about in ball.items())
+
+    def moved(self, turn: Turn) -> Rearrangement | None:
+        """Its centre moves; several balls are in the order of their x, which a turn does not keep."""
+        if self.count > 1:
+            return None
+        x, y = (1, 0) if turn.swap else (0, 1)
+        flips = np.array([turn.flip_x, turn.flip_y])[[x, y]].astype(float)
+        return Rearrangement.of([x, y, 2, 3, 4], [*(1 - 2 * flips), 1, 1, 1], [*flips, 0, 0, 0])
 
     @property
     def region(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from maxwell.errors import MaxwellError
+from maxwell.symmetry import Rearrangement, Turn
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class Parametrisation(ABC):
     def branch(self, thetas) -> np.ndarray:
         """Number of the branch of each row of (n, p) within which the data are smooth enough to expand: (n,)."""
         return np.zeros(len(np.asarray(thetas)), dtype=int)
+
+    def moved(self, turn: Turn) -> Rearrangement | None:
+        """θ' with m(g x; θ') = m(x; θ) for all x, if this parametrisation holds it for every θ: here of none."""
+        return None
 
     @property
     def planes(self) -> tuple[tuple[float, ...], ...]:

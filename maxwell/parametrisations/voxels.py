@@ -10,6 +10,7 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.parametrisations.base import Parameter, Parametrisation
+from maxwell.symmetry import Rearrangement, Turn, places_of
 
 Point = tuple[float, float, float]
 
@@ -58,6 +59,17 @@ class Voxels(Parametrisation):
                 f"Voxels: the box runs from {self.low} to {self.high} m; expected two corners (x, y, z) with "
                 "0 < low < high < 1 along each axis."
             )
+
+    def moved(self, turn: Turn) -> Rearrangement | None:
+        """Voxels change places, if the grid comes to lie on itself."""
+        edges = [np.linspace(a, b, n + 1) for a, b, n in zip(self.low, self.high, self.shape, strict=True)]
+        centres, sizes = (
+            np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 3)
+            for along in ([(e[1:] + e[:-1]) / 2 for e in edges], [np.diff(e) for e in edges])
+        )
+        turned = np.hstack([turn.points(centres), np.abs(turn.vectors(sizes))])
+        places = places_of(np.hstack([centres, sizes]), turned)
+        return None if places is None else Rearrangement.of(places)
 
     @property
     def shape(self) -> tuple[int, int, int]:

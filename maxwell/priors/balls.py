@@ -9,6 +9,7 @@ from maxwell.errors import MaxwellError
 from maxwell.numbers import is_real, is_whole
 from maxwell.parametrisations import Balls
 from maxwell.priors.base import Prior, within
+from maxwell.symmetry import TOLERANCE, Turn
 
 Interval = tuple[float, float]
 
@@ -81,6 +82,11 @@ class BallPrior(Prior):
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Draw `size` unknowns θ; returns (size, 5·count) float64."""
         return np.stack([self._draw(rng) for _ in range(size)]) if size else np.empty((0, self.unknowns))
+
+    def keeps(self, turn: Turn) -> bool:
+        """As in `Prior`: if the box of centres comes to lie on itself."""
+        box = np.array([self.x, self.y]).T
+        return bool(np.allclose(np.sort(turn.points(box), axis=0), box, rtol=0, atol=TOLERANCE))
 
     def _holds(self, thetas):
         balls = thetas.reshape(-1, self.count, 5)

@@ -6,6 +6,7 @@ import numpy as np
 
 from maxwell.errors import MaxwellError
 from maxwell.numbers import array_of
+from maxwell.symmetry import Turn
 
 ROUNDING = 1e-9
 """Relative slack of a bound on a number that is computed from θ and is not one of its components."""
@@ -45,6 +46,10 @@ class Prior(ABC):
         inside = np.isfinite(rows).all(axis=1)
         inside[inside] = self._holds(rows[inside])
         return inside
+
+    def keeps(self, turn: Turn) -> bool:
+        """Whether a turn that the parametrisation can follow leaves the distribution as it is; unknown here."""
+        return False
 
     _complex = False  # whether draws are complex
 

@@ -13,6 +13,7 @@ from maxwell.errors import MaxwellError
 from maxwell.parametrisations import Voxels
 from maxwell.priors.base import Prior, within
 from maxwell.priors.blocks import are_blocks
+from maxwell.symmetry import Turn
 
 MATERN = {
     0.5: lambda r: np.exp(-r),
@@ -39,6 +40,10 @@ class VoxelPrior(Prior):
                 f"The prior draws {self.voxels!r} and the parametrisation is {parametrisation!r}; "
                 "give both the same."
             )
+
+    def keeps(self, turn: Turn) -> bool:
+        """As in `Prior`: neither distance nor block knows a direction."""
+        return True
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Draw `size` unknowns θ; returns (size, p) float64."""

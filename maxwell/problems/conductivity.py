@@ -17,6 +17,7 @@ background, in V/m, flattened source-major; of several frequencies one after ano
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from maxwell.parametrisations import REGION_OF_INTEREST, Balls, LogContrast, Par
 from maxwell.priors import LogContrastPrior, Prior, default_prior
 from maxwell.problems.points import points_in
 from maxwell.survey import Column, GaussianPatches, Table
+from maxwell.symmetry import TURNS, Rearrangement, Symmetry
 from maxwell.units import Scaling
 
 if TYPE_CHECKING:
@@ -140,6 +142,19 @@ class Conductivity:
             return tables
         column = Column("Hz", tuple(map(float, self.frequencies)))
         return {"frequency": Table("Frequency f of the current in every source.", {"f": column}), **tables}
+
+    @cached_property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """The turns about the vertical axis that survey, parametrisation and prior have, the identity first."""
+        found, several = [], len(self.frequencies)
+        for turn in TURNS:
+            data, unknowns = self.survey.moved(turn), self.parametrisation.moved(turn)
+            if turn.is_identity or (data and unknowns and self.prior.keeps(turn)):
+                unknowns = unknowns or Rearrangement.of(np.arange(len(self.parameters)))
+                blocks = np.arange(several)[:, None] * len(data.places)
+                places, signs = (blocks + data.places).ravel(), np.tile(data.signs, several)
+                found.append(Symmetry(turn, unknowns, Rearrangement.of(places, signs)))
+        return tuple(found)
 
     @property
     def image_region(self) -> np.ndarray:
