@@ -17,9 +17,10 @@ class LinearEstimate:
 
         y ≈ offset + (realify(d) − mean) gain,    gain = (XᵀX/n + S)⁻¹ XᵀY/n
 
-    with X, Y the centred training pairs without noise and S the covariance of white noise, σ²/2 for each real or
-    imaginary part of a complex datum and σ² for a real one. The noise is in S and not in the pairs, so none is
-    fitted. Cost of the fit: n (2m)² products and a solve; of an estimate q products a datum.
+    with X, Y the centred training pairs without noise and S the covariance of the observation's error: white noise,
+    σ²/2 for each real or imaginary part of a complex datum and σ² for a real one, and that of the training mesh if
+    its errors are given (`data.mesh_error`). The noise is in S and not in the pairs, so none is fitted. Cost of the
+    fit: n (2m)² products and a solve; of an estimate q products a datum.
 
     Where the unknown has a prior of known moments and the map is linear this is, up to sampling of the pairs,
     ``maxwell.inversion.LinearMMSE``.
@@ -31,8 +32,17 @@ class LinearEstimate:
     scale: np.ndarray  #: (), root mean square over noise, training pairs and parameters of what it leaves
 
     @classmethod
-    def fit(cls, observations: np.ndarray, standardised: np.ndarray, deviation: float) -> "LinearEstimate":
-        """From training pairs (n, m), (n, q) without noise, for noise of standard deviation σ > 0 a datum."""
+    def fit(
+        cls,
+        observations: np.ndarray,
+        standardised: np.ndarray,
+        deviation: float,
+        errors: np.ndarray | None = None,
+    ) -> "LinearEstimate":
+        """From training pairs (n, m), (n, q) without noise, for noise of standard deviation σ > 0 a datum.
+
+        errors : of the training mesh, (k, m), as `data.mesh_error` tells them; None for none.
+        """
         if not (np.isfinite(deviation) and deviation > 0):
             raise DataError(f"deviation: expected that of noise, a positive number, given {deviation!r}.")
         x = realify(checked("observations", observations, complex))
@@ -44,8 +54,12 @@ class LinearEstimate:
         variance = deviation**2 / (2 if np.iscomplexobj(observations) else 1)
         gram = x.T @ x / len(x)
         gram[np.diag_indices_from(gram)] += variance
-        gain = np.linalg.solve(gram, x.T @ y / len(x))
-        left = np.mean((y - x @ gain) ** 2) + variance * np.sum(gain**2) / y.shape[1]
+        other = np.zeros((0, x.shape[1]))
+        if errors is not None and len(errors):
+            other = realify(checked("errors", errors, complex, x.shape[1] // 2)) / np.sqrt(len(errors))
+        gain = np.linalg.solve(gram + other.T @ other, x.T @ y / len(x))
+        passed = variance * np.sum(gain**2) + np.sum((other @ gain) ** 2)
+        left = np.mean((y - x @ gain) ** 2) + passed / y.shape[1]
         return cls(mean, gain, offset, np.sqrt(left))
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:

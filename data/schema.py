@@ -45,6 +45,7 @@ VERSION = 3
 MANIFEST = "dataset.json"
 SHARDS = "shards"
 BLOCKS = "blocks"
+MESH_ERROR = "mesh_error.npz"  # derived from the samples, under a checksum of its own
 CHECKSUMS = "checksums"
 SOLVED, FAILED = 0, 1  # values of ``status``
 FAILURE_LENGTH = 240  # bytes of UTF-8 that a reason may take

@@ -160,7 +160,7 @@ class _Validation:
 
     def _listing(self, manifest: schema.Manifest | None) -> list[str]:
         """The shards to look at, by name; what is missing or does not belong is told."""
-        known = {schema.MANIFEST, schema.SHARDS, schema.BLOCKS}
+        known = {schema.MANIFEST, schema.SHARDS, schema.BLOCKS, schema.MESH_ERROR}
         for entry in _entries(self.folder.path):
             if _LOCK.fullmatch(entry.name):
                 if not entry.is_file() or entry.stat().st_size:

@@ -29,7 +29,7 @@ class RunSpec(pydantic.BaseModel):
     )
     learn_order: bool = pydantic.Field(False, description="train the order, too, from that value on")
     growth: Count = pydantic.Field(8, description="entries that a layer of dense-concatenating adds")
-    activation: Literal["tanh", "relu", "smoothed-relu", "softplus", "sin"] = pydantic.Field(
+    activation: Literal["tanh", "relu", "smoothed-relu", "softplus", "sin", "silu", "gelu"] = pydantic.Field(
         "tanh", description="activation of lift and layers"
     )
     field: Literal["dense", "antisymmetric"] = pydantic.Field(
@@ -45,6 +45,12 @@ class RunSpec(pydantic.BaseModel):
     )
     remainder: bool = pydantic.Field(
         False, description="learn what the best linear estimate leaves, instead of all"
+    )
+    mesh_error: bool = pydantic.Field(
+        False, description="what the training mesh does to validation data counts as noise"
+    )
+    symmetries: bool = pydantic.Field(
+        False, description="training data are turned by the symmetries of the problem, another each epoch"
     )
     samples: Count | None = pydantic.Field(
         None, description="training samples, from the first (default: all)"

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 import data
+from data import mesh_error as mesh_errors
 from data.linear_estimate import LinearEstimate
 from data.transforms import Compression, Standardise, soften
 from experiments.errors import StudyError
 from experiments.specs import RunSpec
+from maxwell.symmetry import Symmetry
 
 
 def features(compression: Compression, amplitude: str, observations: np.ndarray) -> np.ndarray:
@@ -27,7 +29,8 @@ class TrainingData:
     """What runs of one noise and one compression see: fitted transforms, and features and targets as float32.
 
     With a `remainder` the targets are what that linear estimate leaves of the data of each realisation, over its
-    scale.  Called with an epoch e, it gives the pair x (n, k), y (n, p) of noise realisation e mod `draws`.
+    scale.  Called with an epoch e, it gives the pair x (n, k), y (n, p) of realisation e mod `draws`: of the noise,
+    of the training mesh's error where this counts as noise, and of the problem's symmetries if they are used.
     """
 
     compression: Compression
@@ -57,50 +60,100 @@ class TrainingData:
 
 def training_data(dataset: Path, digest: str, spec: RunSpec, device: torch.device) -> TrainingData:
     """The data of a run, transforms fitted on the training split alone; those of the last two calls are kept."""
-    what = spec.components, spec.amplitude, spec.noise, spec.draws, spec.samples, spec.scale, spec.remainder
-    return _read(dataset.absolute(), digest, *what, device)
+    given = (
+        "components", "amplitude", "noise", "draws", "samples", "scale", "remainder", "mesh_error", "symmetries"
+    )  # fmt: skip
+    return _read(dataset.absolute(), digest, *(getattr(spec, name) for name in given), device)
 
 
 @functools.lru_cache(maxsize=2)
 def _read(
-    path, digest, components, amplitude, noise, draws, samples, scale, remainder, device
+    path,
+    digest,
+    components,
+    amplitude,
+    noise,
+    draws,
+    samples,
+    scale,
+    remainder,
+    mesh_error,
+    symmetries,
+    device,
 ) -> TrainingData:
     dataset = data.open(path)
     train, valid = dataset.split("train"), dataset.split("valid")
     if samples is not None and samples > len(train):
         raise StudyError(f"{dataset.path}: has {len(train)} training samples, and {samples} were asked for.")
     train = train.take(slice(0, samples))
-    compression = Compression.fit(train.observe(noise), components)
+    if remainder and noise == 0:
+        raise StudyError(
+            "remainder: a linear estimate needs data with noise; give noise > 0, or leave it out."
+        )
+    seen = _Seen(
+        train, noise, mesh_errors.mesh_error(dataset) if mesh_error else None, _turns(train, symmetries)
+    )
+    compression = Compression.fit(seen(0)[0], components)
     standardise = Standardise.fit(train.parameters, common=scale == "common")
-
-    truth = standardise(train.parameters)
     linear = None
     if remainder:
-        if noise == 0:
-            raise StudyError(
-                "remainder: a linear estimate needs data with noise; give noise > 0, or leave it out."
-            )
-        linear = LinearEstimate.fit(train.observations, truth, noise * dataset.noise_reference)
+        truth = standardise(train.parameters)
+        linear = LinearEstimate.fit(
+            train.observations, truth, noise * dataset.noise_reference, errors=seen.errors
+        )
 
     def tensor(values):
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     def pair(observations, parameters):
-        left = parameters if linear is None else (parameters - linear(observations)) / linear.scale
+        left = standardise(parameters)
+        if linear is not None:
+            left = (left - linear(observations)) / linear.scale
         return tensor(features(compression, amplitude, observations)), tensor(left)
 
-    pairs = [pair(train.observe(noise, draw), truth) for draw in range(draws)]
-    if linear is None:  # all draws have one target
+    pairs = [pair(*seen(draw)) for draw in range(draws)]
+    if linear is None and not symmetries:  # all draws have one target
         pairs = [(x, pairs[0][1]) for x, _ in pairs]
     return TrainingData(
         compression,
         standardise,
         linear,
         pairs,
-        pair(valid.observe(noise), standardise(valid.parameters)),
+        pair(valid.observe(noise), valid.parameters),
         dataset.names,
         dataset.units,
         dataset.spec,
         train.mesh,
         digest,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Realisation `draw` ↦ observations (n, m) and parameters (n, p) as they are met in training."""
+
+    train: data.Dataset
+    noise: float
+    errors: np.ndarray | None
+    turns: tuple[Symmetry, ...]
+
+    def __call__(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        observations, parameters = self.train.observe(self.noise, draw), self.train.parameters
+        if self.errors is not None:
+            observations += mesh_errors.realised(self.errors, len(observations), draw)
+        turn = self.turns[draw % len(self.turns)] if self.turns else None
+        if turn is None or turn.turn.is_identity:
+            return observations, parameters
+        return turn.observations(observations), turn.parameters(parameters)
+
+
+def _turns(train: data.Dataset, wanted: bool) -> tuple[Symmetry, ...]:
+    if not wanted:
+        return ()
+    found = getattr(train.problem, "symmetries", ())
+    if len(found) < 2:
+        raise StudyError(
+            f"symmetries: {train.path} is of a problem without any (one of the kind conductivity has them where "
+            "survey, unknown and prior do); leave it out."
+        )
+    return found

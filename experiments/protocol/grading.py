@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+import data
+from data.mesh_error import mesh_error
 from experiments import runs
 from experiments.protocol import bounds
 from experiments.protocol.known import Answers
@@ -55,6 +57,11 @@ def network(dataset: str, folder: str, noise: float, levels: Levels, resimulate:
         "steps": record["gradients"]["end"]["steps"] if record["gradients"]["end"] else None,
     }
     Sheet({place: arrays[place] for place in asked.places}, about).write(path / SHEET)
+
+
+def compare_meshes(dataset: str) -> None:
+    """See `data.mesh_error`, whose file this leaves in the folder of the data set."""
+    mesh_error(data.open(dataset))
 
 
 def methods() -> dict[str, type[Method]]:

@@ -13,6 +13,7 @@ from typing import Any
 import data
 from data import recipe as recipes
 from data.provenance import collect
+from data.schema import MESH_ERROR
 from experiments import training
 from experiments.errors import StudyError
 from experiments.files import read_json, write_json, write_text
@@ -87,6 +88,7 @@ def run(plan: Plan, out: str | Path, place: Workplace | None = None) -> Folder:
     with _lost_worker_told(folder), training.placed(place.executor, place.workers) as executor:
         place = Workplace(place.workers, executor)  # one pool for all stages: to start a worker takes seconds
         datasets = generate(plan, folder, place)
+        compare_meshes(datasets, place)
         train(plan, plan.trials(), folder.tuning, datasets, place, "tuning")
         chosen = choose(plan, folder)
         train(plan, plan.finals(chosen), folder.runs, datasets, place, "training")
@@ -153,6 +155,18 @@ def generate(plan: Plan, folder: Folder, place: Workplace) -> dict[str, data.Dat
     return found
 
 
+def compare_meshes(datasets: Mapping[str, data.Dataset], place: Workplace) -> None:
+    """Solve the validation samples on the mesh of training, once for all networks and methods that ask for it."""
+    from experiments.protocol import grading
+
+    tasks = [
+        Task(found.path.absolute() / MESH_ERROR, grading.compare_meshes, (str(found.path.absolute()),))
+        for found in datasets.values()
+        if found.split("valid").mesh != found.split("train").mesh
+    ]
+    _do(tasks, place, "meshes")
+
+
 def train(
     plan: Plan,
     runs: Mapping[str, RunSpec],
@@ -188,9 +202,14 @@ def layer_evaluations(spec: RunSpec, samples: int) -> int:
 
 
 def choose(plan: Plan, folder: Folder) -> dict[str, Settings]:
-    """The settings of least validation loss for each variant, mean over the seeds of a trial; writes the table."""
+    """The settings of least validation loss for each variant, mean over the seeds of a trial; writes the table.
+
+    Variants whose settings are given are not in it.
+    """
     chosen, rows = {}, []
     for variant in plan.variants:
+        if plan.given(variant) is not None:
+            continue
         losses = [
             _mean(
                 read_json(folder.tuning / trial_name(variant, k, seed) / "run.json", "trial", "run again")[

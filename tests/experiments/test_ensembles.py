@@ -36,6 +36,8 @@ OTHER = {
     "scale": "common",
     "samples": 30,
     "remainder": True,
+    "mesh_error": True,
+    "symmetries": True,
     "noise": 0.1,
     "draws": 3,
     "epochs": 4,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.mesh_error import mesh_error, realised
 from data.transforms import Compression, soften
 from experiments.protocol.known import Known
 
@@ -57,12 +58,14 @@ class Features:
 def rows(known: Known, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Observations (n, m) and unknowns (n, p) to learn from, n ≤ most.
 
-    All training samples with the first realisation of their noise, then all with the second, as far as
-    `known.draws` and `most` reach.
+    All training samples with the first realisation of their noise and of the training mesh's error, then all with
+    the second, as far as `known.draws` and `most` reach.
     """
-    train = known.train
+    train, errors = known.train, mesh_error(known.dataset)
     if len(train) > most:
         train = train.take(slice(0, most))
     draws = max(1, min(known.draws, most // len(train)))
-    observed = [train.observe(known.noise, draw) for draw in range(draws)]
+    observed = [
+        train.observe(known.noise, draw) + realised(errors, len(train), draw) for draw in range(draws)
+    ]
     return np.concatenate(observed), np.concatenate([train.parameters] * draws)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.mesh_error import ObservationError, mesh_error
 from data.transforms import realify
 from experiments.protocol.known import Known
-from experiments.protocol.methods.unknowns import is_linear, once
+from experiments.protocol.methods.unknowns import once
 from maxwell.forward import ForwardMap, LinearForwardMap, Response
 
 
@@ -22,23 +23,16 @@ class Seen:
     On data of the training mesh itself C is too large and estimates are a little worse than they could be (there
     0.56 instead of 0.53).
 
-    stacked : data are complex and unknowns real, so y are real and imaginary parts.
-    directions (m, r), deviations (r,) : E ε εᴴ = U diag(s²) Uᴴ.
-    Source: Kaipio, Somersalo, Statistical and Computational Inverse Problems (2005), section 5.8.
+    stacked : data are complex and unknowns real, so y are real and imaginary parts.  error : has the covariance C.
     """
 
     forward: ForwardMap
     stacked: bool
-    directions: np.ndarray
-    deviations: np.ndarray
-    noise: float
+    error: ObservationError
 
     def data(self, observations: np.ndarray) -> np.ndarray:
         """y (n, N) of observations (n, m)."""
-        values = realify(observations) if self.stacked else observations
-        shrink = self.noise / np.hypot(self.noise, self.deviations) - 1
-        along = values @ self.directions.conj()
-        return (values + (along * shrink) @ self.directions.T) / self.noise
+        return self.error.whiten(realify(observations) if self.stacked else observations)
 
     @property
     def map(self) -> ForwardMap:
@@ -47,23 +41,20 @@ class Seen:
 
     @classmethod
     def of(cls, known: Known, deviation: float) -> "Seen":
-        """At a level of noise σ, √E|n|² of complex data; a solve for each validation sample, once a problem."""
-        stacked, directions, deviations = _mesh_error(known)
+        """At a level of noise σ, √E|n|² of complex data; a solve for each validation sample, once a data set."""
+        stacked, errors = _mesh_error(known)
         return cls(
-            known.forward, stacked, directions, deviations, deviation / np.sqrt(2) if stacked else deviation
+            known.forward,
+            stacked,
+            ObservationError.of(errors, deviation / np.sqrt(2) if stacked else deviation),
         )
 
 
 @once
 def _mesh_error(known):
-    valid = known.valid
-    if not is_linear(known) and known.forward.pays_to_prepare(len(valid)):
-        known.forward.prepare()
-    errors = valid.observations - known.forward.batch(valid.parameters)
-    stacked = np.iscomplexobj(errors) and not np.iscomplexobj(valid.parameters)
-    errors = realify(errors) if stacked else errors
-    left, values, _ = np.linalg.svd(errors.T / np.sqrt(len(errors)), full_matrices=False)
-    return stacked, left, values
+    errors = mesh_error(known.dataset)
+    stacked = np.iscomplexobj(errors) and not np.iscomplexobj(known.valid.parameters)
+    return stacked, realify(errors) if stacked else errors
 
 
 class _SeenMap(ForwardMap):
