@@ -66,4 +66,8 @@ def _placeholder(annotation) -> str:
     choices = typing.get_args(annotation)
     if typing.get_origin(annotation) is typing.Literal:
         return "{" + ",".join(choices) + "}"
-    return {int: "N", float: "X"}.get(annotation, "NAME")
+    kinds = {bool: "{true,false}", int: "N", float: "X"}
+    found = (
+        getattr(kind, "__origin__", kind) for kind in (annotation, *choices)
+    )  # of Annotated[int, …], int
+    return next((kinds[kind] for kind in found if kind in kinds), "NAME")
