@@ -73,14 +73,25 @@ def mesh_error(dataset: Dataset) -> np.ndarray:
     valid = dataset.split("valid")
     if valid.mesh == dataset.manifest.recipe.training_mesh:
         return np.zeros((0, valid.observations.shape[1]), valid.observations.dtype)
-    file = dataset.path / schema.MESH_ERROR
-    stamp = hashlib.sha256(dataset.manifest.digest.encode() + np.ascontiguousarray(valid.seeds).tobytes())
-    found = _kept(file, stamp.hexdigest(), valid.observations.shape)
+    found = kept(dataset)
     if found is None:
         forward = valid.problem.discretise(**dataset.manifest.recipe.training_mesh)
         found = valid.observations - forward.batch(valid.parameters)
-        _keep(file, stamp.hexdigest(), found)
+        _keep(dataset.path / schema.MESH_ERROR, _stamp(valid), found)
     return found
+
+
+def kept(dataset: Dataset) -> np.ndarray | None:
+    """What :func:`mesh_error` has kept in the folder of the data set, or None; solves nothing."""
+    valid = dataset.split("valid")
+    try:
+        with np.load(dataset.path / schema.MESH_ERROR, allow_pickle=False) as content:
+            errors = content["errors"]
+            told = str(content["stamp"]), str(content["sha256"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    fits = told == (_stamp(valid), hashlib.sha256(errors.tobytes()).hexdigest())
+    return errors if fits and errors.shape == valid.observations.shape else None
 
 
 def realised(errors: np.ndarray, count: int, draw: int) -> np.ndarray:
@@ -94,15 +105,10 @@ def realised(errors: np.ndarray, count: int, draw: int) -> np.ndarray:
     return normal @ (errors / np.sqrt(len(errors)))
 
 
-def _kept(file: Path, stamp: str, shape: tuple[int, int]) -> np.ndarray | None:
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            errors = content["errors"]
-            told = str(content["stamp"]), str(content["sha256"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    fits = told == (stamp, hashlib.sha256(errors.tobytes()).hexdigest()) and errors.shape == shape
-    return errors if fits else None
+def _stamp(valid: Dataset) -> str:
+    """Of the recipe and the validation samples that were solved."""
+    seeds = np.ascontiguousarray(valid.seeds).tobytes()
+    return hashlib.sha256(valid.manifest.digest.encode() + seeds).hexdigest()
 
 
 def _keep(file: Path, stamp: str, errors: np.ndarray) -> None:

@@ -229,11 +229,20 @@ def _solutions(dataset):
 
 def _remarks(dataset) -> list[str]:
     """Sentences on what a user must not overlook."""
+    from data import mesh_error
+
     said = [str(failure) for failure in dataset.failures[:3]]
     if dataset.failed > 3:
         said.append(f"and {dataset.failed - 3} more failed samples")
     if said:
         said = ["Failed, and left out by the reader:", *(f"  {line}" for line in said)]
+    errors = mesh_error.kept(dataset) if "valid" in dataset.splits else None
+    if errors is not None:
+        size = (abs(errors) ** 2).mean() ** 0.5 / dataset.noise_reference
+        said.append(
+            f"The training mesh changes the data of the validation samples by {100 * size:.2g} % of the RMS of the "
+            "training data."
+        )
     crimes = dataset.manifest.recipe.undeclared_inverse_crimes()
     if crimes:
         said.append(

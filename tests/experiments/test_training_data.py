@@ -1,5 +1,6 @@
 """What enters training: noise, the error of the training mesh, and the turns of an experiment."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 import data
 from data.mesh_error import mesh_error, realised
 from data.transforms import realify
+from experiments import cli
 from experiments.errors import StudyError
 from experiments.specs import RunSpec
 from experiments.training_data import features, training_data
@@ -102,3 +104,14 @@ def test_without_either_all_is_as_it_was(balls):
 def test_a_problem_without_symmetries_says_so(made):
     with pytest.raises(StudyError, match=r"symmetries: .* leave it out"):
         known(made(2), symmetries=True)
+
+
+def test_info_tells_the_mesh_error_once_it_is_known(balls, capsys, tmp_path):
+    copy = shutil.copytree(balls.path, tmp_path / "copy")
+    (copy / "mesh_error.npz").unlink(missing_ok=True)
+    assert cli.main(["info", str(copy)]) == 0
+    assert "training mesh changes" not in capsys.readouterr().out
+    share = np.sqrt(np.mean(np.abs(mesh_error(data.open(copy))) ** 2)) / balls.noise_reference
+    assert cli.main(["info", str(copy)]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"changes the data of the validation samples by {100 * share:.2g} %" in told
