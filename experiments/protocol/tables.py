@@ -1,16 +1,15 @@
 """The tables of a study, from its score sheets: long form, one row a method and place."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from experiments.files import read_json
-from experiments.protocol import intervals, study
-from experiments.protocol.plan import Plan, Variant, run_name
-from experiments.protocol.sheets import Place, Sheet
+from experiments.protocol import distances, intervals, starts, study
+from experiments.protocol.entries import Entry, Row, best, cell, entries, who
+from experiments.protocol.intervals import Interval
+from experiments.protocol.plan import Plan, run_name
 from experiments.protocol.study import Folder
 
 LEVEL = 0.05
@@ -19,57 +18,11 @@ LEVEL = 0.05
 RESAMPLES = 2_000
 """For intervals of single errors, of which there are thousands; changes, which are judged by theirs, have more."""
 
+DIVISIBLE = 0.02
+"""Least gain, relative to the error, of which a share is told."""
+
 FREE = ("positive", "free", "simplex-horizon")
 """Rules that learn the placement of the steps and their horizon."""
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A method as the tables see it: a trained variant with a sheet a seed, or a yardstick with one.
-
-    data, noise : the problem and the noise of training.  variant : None for a yardstick, whose `key` is its own.
-    """
-
-    data: str
-    noise: float
-    key: str
-    label: str
-    kind: str
-    sheets: tuple[Sheet, ...]
-    variant: Variant | None = None
-
-    @property
-    def name(self) -> str:
-        """Unique in a study; seeds the resampling."""
-        return self.variant.name if self.variant else f"{self.data}/{self.key}-noise{self.noise:g}"
-
-    @property
-    def places(self) -> list[Place]:
-        """Where it was scored, the place that counts first."""
-        return list(self.sheets[0].arrays)
-
-    def array(self, place: Place, name: str) -> np.ndarray | None:
-        """(seeds, …) of an array of the sheets; None if they have none."""
-        if name not in self.sheets[0].arrays.get(place, {}):
-            return None
-        return np.stack([sheet.arrays[place][name] for sheet in self.sheets])
-
-
-def entries(plan: Plan, folder: Folder) -> list[Entry]:
-    """Yardsticks and variants of a study, in its order."""
-    from experiments.variants import FAMILY_NAMES
-
-    found = [
-        Entry(key, noise, method, sheet.about["label"], sheet.about["kind"], (sheet,))
-        for method, key, noise, sheet in study.yardsticks(plan, folder)
-    ]
-    for variant, sheets in study.sheets(plan, folder):
-        cell = variant.cell
-        label = f"{FAMILY_NAMES[cell.family]}, {plan.spec.arms[variant.arm].label}"
-        found.append(Entry(cell.data, cell.noise, variant.arm, label, "network", tuple(sheets), variant))
-    return found
 
 
 def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
@@ -82,6 +35,8 @@ def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
         "comparisons": comparisons(plan, found),
         "ablation": ablation(plan, found),
         "against": against(found),
+        "bounds": distances.bounds(found, RESAMPLES),
+        "hybrid": starts.hybrid(found),
         "costs": costs(plan, folder, found),
     }
     for name, rows in tables.items():
@@ -98,7 +53,7 @@ def errors(found: list[Entry]) -> list[Row]:
             about = intervals.root_mean(squared, f"{entry.name}|{place}", RESAMPLES)
             rows.append(
                 {
-                    **_who(entry),
+                    **who(entry),
                     "split": place.split,
                     "level": place.level,
                     "samples": squared.shape[1],
@@ -128,7 +83,7 @@ def groups(found: list[Entry]) -> list[Row]:
                 )
                 rows.append(
                     {
-                        **_who(entry),
+                        **who(entry),
                         "split": place.split,
                         "level": place.level,
                         "group": name.removeprefix("group:"),
@@ -146,15 +101,15 @@ def directions(found: list[Entry]) -> list[Row]:
     for entry in found:
         squares = entry.array(entry.places[0], "directions")
         if squares is not None:
-            best = entry.array(entry.places[0], "best")[0]
+            allowed = entry.array(entry.places[0], "best")[0]
             rows += [
                 {
-                    **_who(entry),
+                    **who(entry),
                     "direction": k + 1,
                     "error": float(np.sqrt(value)),
                     "best": float(np.sqrt(least)),
                 }
-                for k, (value, least) in enumerate(zip(squares.mean(axis=0), best, strict=True))
+                for k, (value, least) in enumerate(zip(squares.mean(axis=0), allowed, strict=True))
             ]
     return rows
 
@@ -174,7 +129,7 @@ def comparisons(plan: Plan, found: list[Entry]) -> list[Row]:
             found_change = intervals.change(*squares, f"{baseline.name}|{other.name}|{place}")
             rows.append(
                 {
-                    **_cell(variant),
+                    **cell(variant),
                     "question": about.question,
                     "baseline": about.baseline,
                     "other": about.other,
@@ -200,8 +155,8 @@ def ablation(plan: Plan, found: list[Entry]) -> list[Row]:
 
     For arms that start where a fixed one does (`baseline`): the change that the learned one makes (`whole`), that
     of equal steps whose horizon is tuned or learned (`part`), its share in the former by the logarithms of the
-    errors, and what the learned one changes beyond it.  Intervals are single ones, of 95 %; there is no share where
-    that of the whole holds 0.
+    errors, and what the learned one changes beyond it.  Intervals are single ones, of 95 %.  A share is given of
+    gains that are shown and at least `DIVISIBLE`: the logarithm of a ratio near 1 divides to anything.
     """
     arms, by_name = plan.spec.arms, {entry.name: entry for entry in found if entry.variant}
     triples = [
@@ -213,9 +168,9 @@ def ablation(plan: Plan, found: list[Entry]) -> list[Row]:
         and (between.time, between.horizon) in (("fixed", "tuned"), ("uniform", one.horizon))
     ]  # fmt: skip
     rows = []
-    for cell in dict.fromkeys(variant.cell for variant in plan.variants):
+    for here in dict.fromkeys(variant.cell for variant in plan.variants):
         for triple in triples:
-            trio = [by_name.get(f"{cell.name}/{arm}") for arm in triple]
+            trio = [by_name.get(f"{here.name}/{arm}") for arm in triple]
             if None in trio:
                 continue
             place, seeds = trio[0].places[0], min(len(entry.sheets) for entry in trio)
@@ -225,21 +180,28 @@ def ablation(plan: Plan, found: list[Entry]) -> list[Row]:
             about = {
                 "whole": whole,
                 "part": intervals.change(none, part, f"{names[0]}|{names[1]}|{place}"),
-                "share": None
-                if whole.low <= 0 <= whole.high
-                else intervals.share(none, part, free, f"{'|'.join(names)}|{place}"),
+                "share": intervals.share(none, part, free, f"{'|'.join(names)}|{place}")
+                if gain(whole) == "shown"
+                else None,
                 "beyond": intervals.change(part, free, f"{names[1]}|{names[2]}|{place}"),
             }
-            row = _cell(trio[0].variant) | dict(
+            row = cell(trio[0].variant) | dict(
                 zip(("baseline", "horizon_arm", "learned"), triple, strict=True)
             )
-            row |= {"seeds": seeds, "samples": none.shape[1]}
+            row |= {"seeds": seeds, "samples": none.shape[1], "gain": gain(whole)}
             for key, found_here in about.items():
                 for end in ("value", "low", "high"):
                     name = key if end == "value" else f"{key}_{end}"
                     row[name] = "" if found_here is None else getattr(found_here, end)
             rows.append(row)
     return rows
+
+
+def gain(whole: Interval) -> str:
+    """Whether a change is a gain of which shares can be told."""
+    if whole.high >= 0:
+        return "none shown"
+    return "shown" if whole.value <= -DIVISIBLE else "too small to divide"
 
 
 def against(found: list[Entry]) -> list[Row]:
@@ -276,18 +238,12 @@ def against(found: list[Entry]) -> list[Row]:
     return rows
 
 
-def best(found: Iterable[Entry]) -> Entry | None:
-    """The network of least mean validation loss among those of all training samples."""
-    networks = [entry for entry in found if entry.variant and entry.variant.cell.samples is None]
-    return min(networks, key=lambda e: np.mean([s.about["valid"] for s in e.sheets]), default=None)
-
-
 def costs(plan: Plan, folder: Folder, found: list[Entry]) -> list[Row]:
     """What each costs: trained numbers, budgets in layer evaluations, seconds (these alone do not repeat)."""
     rows = []
     for entry in found:
         row = {
-            **_who(entry),
+            **who(entry),
             "parameters": "",
             "epochs": "",
             "layer_evaluations": "",
@@ -296,43 +252,22 @@ def costs(plan: Plan, folder: Folder, found: list[Entry]) -> list[Row]:
         row |= {"training_seconds": "", "seconds_one": entry.sheets[0].about["one"], "horizon": ""}
         if entry.variant:
             record = read_json(folder.runs / run_name(entry.variant, 0) / "run.json", "run", "run again")
-            spec, tuning = plan.run(entry.variant, plan.points[0], 0), plan.spec.tuning
+            given, tuning = plan.given(entry.variant), plan.spec.tuning
+            spec = plan.run(entry.variant, given or plan.points[0], 0)
             budget = study.layer_evaluations(spec, record["samples"])
+            trials = 0 if given else len(plan.points) * tuning.seeds
             horizons = [s.about["horizon"] for s in entry.sheets if s.about["horizon"] is not None]
             row |= {
                 "parameters": record["parameters"],
                 "epochs": spec.epochs,
                 "layer_evaluations": budget,
-                "tuning_evaluations": budget * len(plan.points) * tuning.seeds,
+                "tuning_evaluations": budget * trials,
                 "training_seconds": _mean_of(entry, "seconds"),
                 "seconds_one": _mean_of(entry, "one"),
                 "horizon": float(np.mean(horizons)) if horizons else "",
             }
         rows.append(row)
     return rows
-
-
-def _cell(variant: Variant) -> Row:
-    cell = variant.cell
-    return {
-        "data": cell.data,
-        "noise": cell.noise,
-        "family": cell.family,
-        "layers": cell.layers,
-        "training_samples": cell.samples or "all",
-    }
-
-
-def _who(entry: Entry) -> Row:
-    where = {"data": entry.data, "noise": entry.noise, "family": "", "layers": "", "training_samples": ""}
-    where |= _cell(entry.variant) if entry.variant else {}
-    return {
-        **where,
-        "method": entry.key,
-        "label": entry.label,
-        "kind": entry.kind,
-        "seeds": len(entry.sheets),
-    }
 
 
 def _mean_of(entry: Entry, fact: str) -> float:

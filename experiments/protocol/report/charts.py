@@ -1,74 +1,13 @@
-"""What the pictures of a report show: series of numbers with intervals, drawn on paper and on screen alike."""
+"""What the pictures of a report show: of each problem, and of the whole study."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
+from experiments.protocol.entries import BOUND, Row
+from experiments.protocol.report.chart import Axis, Chart, Panel, Series, percent
 from experiments.protocol.report.looks import TRUTH, Look
-from experiments.protocol.report.material import BOUND, Material, Problem, Row, cell_of, name_of
+from experiments.protocol.report.material import Material, Problem, cell_of, name_of
 from experiments.protocol.sheets import Place
 from experiments.variants import FAMILY_NAMES
-
-
-@dataclass(frozen=True)
-class Series:
-    """Points of one method.
-
-    low, high : ends of their intervals, none if empty.  hover : what a point says of itself.
-    """
-
-    name: str
-    look: Look
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
-    hover: Sequence[str] = ()
-    line: bool = True
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A label with its unit.
-
-    names : in place of the numbers 0, 1, ….  mark : a value to compare with.  whole : ticks at whole numbers alone.
-    """
-
-    label: str
-    log: bool = False
-    names: Sequence[str] = ()
-    mark: float | None = None
-    whole: bool = False
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Series under one title."""
-
-    title: str
-    series: Sequence[Series]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Panels side by side with common axes; intervals lie along `along`, "x" or "y".
-
-    choices : panels that a reader may choose from on screen, in place of `panels`, which paper shows.
-    """
-
-    name: str
-    title: str
-    caption: str
-    x: Axis
-    y: Axis
-    panels: Sequence[Panel]
-    along: str = "y"
-    choices: Mapping[str, Panel] = field(default_factory=dict)
-    legend: bool = True
-
-
-def percent(value: float) -> str:
-    """A share of 1 as a percentage of three digits."""
-    return f"{100 * value:.3g} %".replace("-", "−")
 
 
 def place_name(place: Place) -> str:
@@ -139,16 +78,26 @@ def noise(problem: Problem) -> Chart | None:
         "Error against the noise of the test data",
         f"Networks stay as trained, at {percent(problem.noise)} noise; classical methods know the level of each "
         "test, and need one above 0. Bars are 95 % intervals. A flat curve is not limited by noise; one that rises "
-        "early amplifies it. Levels are evenly spaced, not to scale.",
+        f"early amplifies it. Levels are evenly spaced, not to scale.{_one(problem)}",
         Axis("noise in % of the RMS of the training data", names=[f"{100 * level:g}" for level in levels]),
         Axis("error relative to that of the prior mean", log=True, mark=1.0),
         _panels(problem, line),
     )
 
 
+def _one(problem: Problem) -> str:
+    if not problem.several:
+        return ""
+    return (
+        " Of networks that differ in depth, training samples or name alone, the one of least validation loss is "
+        "shown, of all samples if there is one."
+    )
+
+
 def _panels(problem: Problem, line, extra: Sequence[Series] = ()) -> list[Panel]:
     """A panel of yardsticks and plain networks, and one a family of networks with steps."""
-    plain = [e.name for e in problem.entries if not e.variant or e.variant.cell.family == "feed-forward"]
+    plain = [e.name for e in problem.entries if not e.variant]
+    plain += [entry.name for entry in problem.chosen.get("feed-forward", ())]
     panels = [Panel("yardsticks and plain networks", [*extra, *map(line, plain)])]
     for family, entries in problem.families():
         panels.append(Panel(FAMILY_NAMES[family], [*extra, *(line(entry.name) for entry in entries)]))
@@ -180,7 +129,7 @@ def directions(problem: Problem) -> Chart | None:
         "Root-mean-square error along each singular direction, in standard deviations of the prior: 1 is knowing "
         "nothing. Directions are ordered from the best to the least seen in the data. Dashed: the least error of "
         "any method under a Gaussian prior and the map linearised at the prior mean; below it, a method knows "
-        "more of the prior than its covariance; far above it, it leaves out what the data say.",
+        f"more of the prior than its covariance; far above it, it leaves out what the data say.{_one(problem)}",
         Axis("singular direction, from the best seen", whole=True),
         Axis("error in standard deviations of the prior", log=True, mark=1.0),
         _panels(problem, line, [allowed]),
@@ -213,7 +162,7 @@ def steps(problem: Problem) -> Chart | None:
         "Time steps after training, layer by layer",
         "One line a seed. Fixed steps and a learned horizon give level lines; their height is the horizon over the "
         "number of layers. Look for lines that bend alike from every seed: only those show a placement that the "
-        "problem asks for.",
+        f"problem asks for.{_one(problem)}",
         Axis("layer", whole=True),
         Axis("time step τ", log=positive),
         panels,
@@ -225,17 +174,20 @@ def forest(material: Material) -> Chart | None:
     rows = material.tables["comparisons"]
     if not rows:
         return None
-    several = {key: len({row[key] for row in rows}) > 1 for key in ("layers", "training_samples")}
+    several = {
+        key: len({getattr(cell_of(row), key) for row in rows}) > 1 for key in ("layers", "samples", "network")
+    }
 
     def name(row: Row) -> str:
         place = FAMILY_NAMES[row["family"]]
         place += f", {row['layers']:g} layers" if several["layers"] else ""
-        place += f", {row['training_samples']} samples" if several["training_samples"] else ""
+        place += f", {row['training_samples']} samples" if several["samples"] else ""
+        place += f", {row['network'] or 'usual settings'}" if several["network"] else ""
         return f"{place}: {material.arm(row['other'])}\nagainst {material.arm(row['baseline'])}"
 
     names = list(dict.fromkeys(name(row) for row in rows))[::-1]
     panels = []
-    for problem in material.problems:
+    for problem in (problem for problem in material.problems if problem.rows("comparisons")):
         series = []
         for row in problem.rows("comparisons"):
             look = material.looks[f"{cell_of(row).name}/{row['other']}"]
@@ -268,7 +220,9 @@ def prices(material: Material) -> Chart:
     panels = []
     for problem in material.problems:
         errors, series = problem.at(problem.main), []
-        for row in (row for row in problem.rows("costs") if row["kind"] != BOUND):
+        shown = {entry.name for kin in problem.chosen.values() for entry in kin}
+        shown |= {entry.name for entry in problem.entries if not entry.variant and entry.kind != BOUND}
+        for row in (row for row in problem.rows("costs") if name_of(row) in shown):
             name = name_of(row)
             label, error = problem.label(name), errors[name]
             said = f"{_said(label, error)}<br>{1e3 * row['seconds_one']:.3g} ms an inversion"
@@ -289,7 +243,8 @@ def prices(material: Material) -> Chart:
         "prices",
         "Error against the time of one inversion",
         "Lower left is better. Times are of one observation alone on one core of this machine, without training or "
-        "the preparation of a method, and do not repeat to the digit.",
+        "the preparation of a method, and do not repeat to the digit."
+        f"{max(map(_one, material.problems), key=len)}",
         Axis("seconds of one inversion", log=True),
         Axis("error relative to that of the prior mean", log=True),
         panels,

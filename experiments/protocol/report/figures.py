@@ -5,54 +5,69 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from experiments.plots.style import figure
-from experiments.protocol.report.charts import Axis, Chart, Series
+from experiments.protocol.report.chart import Axis, Chart, Series
 
 ROW = 0.21
 """Height of one name on an axis of names, in inches."""
 
 
-TICKS = ((12, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (150, (1.0, 2.0, 5.0)), (float("inf"), (1.0,)))
+ABREAST = 4
+"""Panels side by side, at most."""
+
+_FINE = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+TICKS = ((2, _FINE), (12, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (300, (1.0, 2.0, 5.0)), (float("inf"), (1.0,)))
 """Which multiples of powers of ten mark a logarithmic axis, by the limit of the ratio of its ends."""
 
 
 def draw(chart: Chart) -> Figure:
-    """The chart on paper: its panels side by side, one legend below."""
+    """The chart on paper: its panels side by side, in rows where there are many, one legend below."""
     lines = sum(1 + name.count("\n") for name in chart.y.names)
-    count = len(chart.panels)
-    width = max(2.0, min(4.6, 13.0 / count)) if chart.y.names else max(3.2, min(5.0, 12.0 / count))
+    rows, columns = arranged(len(chart.panels))
+    width = max(2.0, min(4.6, 13.0 / columns)) if chart.y.names else max(3.2, min(5.0, 12.0 / columns))
     size = (width, 1.0 + 0.75 * ROW * lines if "\n" in "".join(chart.y.names) else 1.0 + ROW * lines)
-    made, axes = figure(count, size=size if chart.y.names else (width, 3.2), sharex=True, sharey=True)
+    made, axes = figure(columns, rows, size if chart.y.names else (width, 3.2), sharex=True, sharey=True)
     longest = max((len(line) for name in chart.y.names for line in name.split("\n")), default=0)
     made.set_figwidth(made.get_figwidth() + 0.06 * longest)
     named: dict[str, object] = {}
-    for axis, panel in zip(axes[0], chart.panels, strict=True):
+    for axis, panel in zip(axes.flat, chart.panels, strict=False):
         for series in panel.series:
             named.setdefault(series.name, _series(axis, series, chart.along))
         axis.set_title(textwrap.fill(panel.title, int(9 * width)), fontsize=9)
-    for axis in axes[0]:
-        axis.set_xlabel(textwrap.fill(chart.x.label, int(11 * width)), fontsize=8)
+    used = axes.flat[: len(chart.panels)]
+    for axis in axes.flat[len(chart.panels) :]:
+        axis.remove()
+    for number, axis in enumerate(used):
         axis.tick_params(labelsize=8)
+        if number + columns >= len(used):  # nothing below
+            axis.set_xlabel(textwrap.fill(chart.x.label, int(11 * width)), fontsize=8)
+            axis.tick_params(labelbottom=True)
         _scale(axis, "x", chart.x)
         _scale(axis, "y", chart.y)
         if chart.y.names:
             axis.set_ylim(-0.6, len(chart.y.names) - 0.4)
             axis.grid(axis="y", color="0.93", lw=0.8)
             axis.set_axisbelow(True)
-    axes[0, 0].set_ylabel(chart.y.label, fontsize=8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(textwrap.fill(chart.y.label, 36), fontsize=8)
     if chart.legend:
-        columns = max(1, int(made.get_figwidth() / 2.5))
         made.legend(
             named.values(),
             named,
             loc="outside lower center",
-            ncols=min(columns, len(named)),
+            ncols=max(1, min(int(made.get_figwidth() / (0.6 + 0.05 * max(map(len, named)))), len(named))),
             fontsize=7,
             frameon=False,
         )
     return made
+
+
+def arranged(panels: int) -> tuple[int, int]:
+    """Rows and columns of so many panels."""
+    rows = -(-panels // ABREAST)
+    return rows, -(-panels // rows)
 
 
 def _series(axis, series: Series, along: str):
@@ -78,6 +93,10 @@ def _scale(axes, which: str, about: Axis) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     if about.names:
         axis.set_ticks(range(len(about.names)), about.names, fontsize=7.5)
+    elif len(about.ticks):
+        axes.set(**{f"{which}scale": "log" if about.log else "linear"})
+        axis.set_ticks(about.ticks, [f"{tick:,.15g}" for tick in about.ticks])
+        axis.set_minor_locator(NullLocator())
     elif about.log:
         axes.set(**{f"{which}scale": "log"})
         low, high = axis.get_view_interval()

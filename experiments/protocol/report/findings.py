@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
-from experiments.protocol.report.charts import percent
-from experiments.protocol.report.material import BOUND, Material, Problem, Row
+from experiments.protocol import tables
+from experiments.protocol.distances import ALL
+from experiments.protocol.entries import BOUND, HYBRID, Row
+from experiments.protocol.intervals import Interval
+from experiments.protocol.report.chart import percent
+from experiments.protocol.report.material import Material, Problem, cell_of, name_of
 from experiments.variants import FAMILY_NAMES
 
 NONE_SHOWN = "no difference shown"
@@ -51,14 +55,18 @@ def horizons(material: Material) -> list[Finding]:
     for learned, part in dict.fromkeys((row["learned"], row["horizon_arm"]) for row in rows):
         here = [row for row in rows if (row["learned"], row["horizon_arm"]) == (learned, part)]
         gains = [row for row in here if row["whole_high"] < 0]
+        large = [row for row in gains if _gain(row) == "shown"]
         better = sum(row["beyond_high"] < 0 for row in here)
         worse = sum(row["beyond_low"] > 0 for row in here)
         sentence = (
             f"{_first(material.arm(learned))}: a gain over {material.arm(here[0]['baseline'])} is shown in "
             f"{len(gains)} of {len(here)} places. "
         )
-        if gains:
-            sentence += f"Of that gain, {material.arm(part)} alone gives {_shared(gains)}. "
+        if large:
+            some = "that gain" if len(large) == len(gains) else f"the {len(large)} gains of 2 % or more"
+            sentence += f"Of {some}, {material.arm(part)} alone gives {_shared(large)}. "
+        elif gains:
+            sentence += "None of these gains reaches 2 % of the error: too small to divide. "
         sentence += (
             f"Beyond it, learned steps have a smaller error in {better} of {len(here)} places, a larger one in "
             f"{worse}; in {len(here) - better - worse} {NONE_SHOWN}."
@@ -71,12 +79,17 @@ def horizons(material: Material) -> list[Finding]:
 def _shared(gains: list[Row]) -> str:
     """The shares of the horizon in gains that are shown; a horizon that is not shown to help has none."""
     shares = [row["share"] for row in gains if row["part_high"] < 0]
-    none = len(gains) - len(shares)
-    if not shares:
-        return "nothing that is shown"
-    low, high = percent(min(shares)), percent(max(shares))
-    text = low if low == high else f"{low} to {high}"
-    return text if not none else f"{text} in {len(shares)} of them and nothing that is shown in {none}"
+    some, more = [s for s in shares if s <= 1], sum(s > 1 for s in shares)
+    low, high = (percent(pick(some, default=0.0)) for pick in (min, max))
+    texts = {
+        low if low == high else f"{low} to {high}": len(some),
+        "as much or more": more,
+        "nothing that is shown": len(gains) - len(shares),
+    }
+    texts = {text: count for text, count in texts.items() if count}
+    if len(texts) == 1:
+        return next(iter(texts))
+    return _list(f"{text} in {count}" for text, count in texts.items())
 
 
 def ablated(material: Material, row: Row) -> str:
@@ -84,12 +97,19 @@ def ablated(material: Material, row: Row) -> str:
     whole, part, beyond = (_interval(row, key) for key in ("whole", "part", "beyond"))
     text = f"{where(material, row)}: {material.arm(row['learned'])} {whole}; "
     text += f"{material.arm(row['horizon_arm'])} {part}"
-    if row["share"] is not None and row["whole_high"] < 0 and row["part_high"] < 0:
+    gain = _gain(row)
+    if gain == "shown" and row["part_high"] < 0:
         ends = f"{percent(row['share_low'])} to {percent(row['share_high'])}"
         text += f", a share of {percent(row['share'])} ({ends})"
-    elif row["whole_high"] >= 0:
-        text += ", so there is no gain to share"
+    elif gain != "shown":
+        text += (
+            ", so there is no gain to share" if gain == "none shown" else "; the gain is too small to divide"
+        )
     return f"{text}; from the one to the other {beyond}, {decided(row['beyond_low'], row['beyond_high'])}."
+
+
+def _gain(row: Row) -> str:
+    return tables.gain(Interval(row["whole"], row["whole_low"], row["whole_high"]))
 
 
 def yardsticks(problem: Problem) -> Finding | None:
@@ -100,7 +120,7 @@ def yardsticks(problem: Problem) -> Finding | None:
         return None
     verdicts = {row["yardstick"]: decided(row["low"], row["high"]) for row in rows}
     beaten, lost, even = (
-        [row for row in rows if verdicts[row["yardstick"]] == v]
+        [row for row in rows if verdicts[row["yardstick"]] == v and row["yardstick"] != HYBRID]
         for v in ("smaller error", "larger error", NONE_SHOWN)
     )
     network = problem.label(rows[0]["network"])
@@ -112,15 +132,46 @@ def yardsticks(problem: Problem) -> Finding | None:
     for word, group in (("Smaller than", beaten), ("Larger than", lost), ("Not told from", even)):
         if group:
             sentence += f"{word} that of {_list(labels[row['yardstick']] for row in group)}. "
-    for entry in (entry for entry in problem.entries if entry.kind == BOUND):
-        least = problem.at(entry.places[0])[entry.name]
-        sentence += f"{entry.label}: {least['error']:.3g}. "
+    for entry in (entry for entry in problem.entries if entry.kind in (HYBRID, BOUND)):
+        found = problem.at(entry.places[0])[entry.name]
+        sentence += f"{entry.label}: {found['error']:.3g}. "
+    for row in problem.rows("bounds", group=ALL):
+        if name_of(row) == rows[0]["network"]:
+            sentence += (
+                f"On the {row['samples']:g} samples with a bound the network's error is {row['ratio']:.3g} times "
+                f"it ({row['low']:.3g} to {row['high']:.3g}). "
+            )
     details = tuple(
         f"against {labels[row['yardstick']]} ({row['yardstick_error']:.3g} on {row['samples']:g} samples): "
         f"{signed(row['change'])} ({signed(row['low'])} to {signed(row['high'])}), {verdicts[row['yardstick']]}."
         for row in rows
     )
     return Finding(problem.title, sentence.strip(), details)
+
+
+def starts(material: Material) -> Finding | None:
+    """What Gauss-Newton gains by a start from the network, over all problems; None where it was not tried."""
+    rows = material.tables["hybrid"]
+    if not rows:
+        return None
+    reached, fewer = (
+        " to ".join(dict.fromkeys(percent(pick(row[key] for row in rows)) for pick in (min, max)))
+        for key in ("reached", "fewer")
+    )
+    sooner = sum(row["change_high"] < 0 for row in rows)
+    later = sum(row["change_low"] > 0 for row in rows)
+    sentence = (
+        f"From the network's estimate, Gauss-Newton reaches the error of its own cold start in {reached} of "
+        f"samples, and takes fewer iterations in {fewer}. The mean number of iterations is smaller on {sooner} of "
+        f"{len(rows)} problems, larger on {later}; on {len(rows) - sooner - later} {NONE_SHOWN}."
+    )
+    details = tuple(
+        f"{material.titles[row['data'], row['noise']]}, {row['samples']:g} samples: {row['iterations_cold']:.3g} "
+        f"iterations from cold, {row['iterations_hybrid']:.3g} from the network, a change of "
+        f"{_counted(row['change'])} ({_counted(row['change_low'])} to {_counted(row['change_high'])})."
+        for row in rows
+    )
+    return Finding("Does the network help Gauss-Newton as its start?", sentence, details)
 
 
 def elsewhere(problem: Problem) -> str:
@@ -151,6 +202,8 @@ def where(material: Material, row: Row) -> str:
     title = next(p.title for p in material.problems if (p.key, p.noise) == (row["data"], row["noise"]))
     kin = [r for r in material.tables["costs"] if r["data"] == row["data"] and r["family"] == row["family"]]
     text = f"{title}, {FAMILY_NAMES[row['family']]}"
+    if cell_of(row).network:
+        text += f", {cell_of(row).network}"
     if len({other["layers"] for other in kin}) > 1:
         text += f", {row['layers']:g} layers"
     if len({other["training_samples"] for other in kin}) > 1:
@@ -166,6 +219,10 @@ def signed(value: float) -> str:
 
 def _interval(row: Row, key: str) -> str:
     return f"{signed(row[key])} ({signed(row[f'{key}_low'])} to {signed(row[f'{key}_high'])})"
+
+
+def _counted(value: float) -> str:
+    return f"{value + 0.0:+.3g}".replace("-", "−")
 
 
 def _list(names) -> str:

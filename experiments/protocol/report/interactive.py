@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.protocol.report.charts import Axis, Chart, Panel, Series
-from experiments.protocol.report.figures import TICKS, grid, values
+from experiments.protocol.report.chart import Axis, Chart, Panel, Series
+from experiments.protocol.report.figures import TICKS, arranged, grid, values
 from experiments.protocol.report.looks import STROKES, SYMBOLS
 
 Table = dict[str, Any]
@@ -19,6 +19,8 @@ POINTS = 14
 
 _FONT = {"family": "system-ui, sans-serif", "size": 12, "color": "#1a1a1a"}
 _GAP = 0.03
+_BETWEEN = 90
+"""Pixels between rows of panels, for ticks and titles."""
 
 
 @cache
@@ -102,7 +104,13 @@ def _merged(chart: Chart, panel: Panel, number: int) -> Table:
 
 
 def _base(chart: Chart, number: int) -> Table:
-    return {"type": "scatter", "xaxis": "x" if not number else f"x{number + 1}", "yaxis": "y"}
+    columns = arranged(len(chart.panels))[1]
+    return {"type": "scatter", "xaxis": _nth("x", number), "yaxis": _nth("y", number // columns)}
+
+
+def _nth(which: str, number: int) -> str:
+    """The name of an axis, counted from 0."""
+    return which if not number else f"{which}{number + 1}"
 
 
 def _symbol(look) -> str:
@@ -118,55 +126,68 @@ def _bars(chart: Chart, series: Sequence[Series], colour: str) -> Table:
 
 
 def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
-    count, lines = len(panels), sum(1 + name.count("\n") for name in chart.y.names)
+    (rows, columns), lines = arranged(len(panels)), sum(1 + name.count("\n") for name in chart.y.names)
     names = len({s.name for panel in panels for s in panel.series}) if chart.legend else 0
     plot = 24 + 17 * lines if lines else 330
+    tall = rows * plot + (rows - 1) * _BETWEEN
     legend = 20 * (-(-names // 3)) + 30 if names else 0
     layout: Table = {
         "font": _FONT,
-        "height": plot + legend + 120,
+        "height": tall + legend + 120,
         "margin": {"l": 60, "r": 10, "t": 60, "b": 60 + legend},
         "plot_bgcolor": "white",
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
         "showlegend": bool(names),
-        "legend": {"orientation": "h", "y": -60 / plot, "yanchor": "top", "font": {"size": 11}},
-        "yaxis": _axis(chart.y, _span(chart, "y")) | {"anchor": "x"},
+        "legend": {"orientation": "h", "y": -60 / tall, "yanchor": "top", "font": {"size": 11}},
         "annotations": [],
+        "shapes": [],
     }
-    width = (1 - _GAP * (count - 1)) / count
+    tops = [1 - row * (plot + _BETWEEN) / tall for row in range(rows)]
+    for row, top in enumerate(tops):
+        about = _axis(chart.y, _span(chart, "y"), 48) | {
+            "domain": [round(max(top - plot / tall, 0), 4), round(top, 4)],
+            "anchor": _nth("x", row * columns),
+        }
+        if chart.y.names:
+            about["range"] = [-0.6, len(chart.y.names) - 0.4]
+        layout[_nth("yaxis", row)] = about | ({"matches": "y"} if row else {})
+        if chart.y.mark is not None:
+            layout["shapes"].append(_rule("y", chart.y.mark, _nth("y", row), "paper"))
+    width = (1 - _GAP * (columns - 1)) / columns
     for number, panel in enumerate(panels):
-        left = number * (width + _GAP)
-        about = _axis(chart.x, _span(chart, "x")) | {
+        row, left = number // columns, number % columns * (width + _GAP)
+        about = _axis(chart.x, _span(chart, "x"), 150 // columns) | {
             "domain": [round(left, 4), round(left + width, 4)],
-            "anchor": "y",
+            "anchor": _nth("y", row),
         }
         if number:
             about["matches"] = "x"
-        layout["xaxis" if not number else f"xaxis{number + 1}"] = about
-        text = "<br>".join(textwrap.wrap(panel.title, max(12, 100 // count)))
-        title = {"text": text, "x": left + width / 2, "y": 1, "xref": "paper", "yref": "paper"}
+        if number + columns < len(panels):
+            del about["title"]  # the panel below has it
+        if chart.x.mark is not None:
+            rule = _rule("x", chart.x.mark, _nth("x", number), f"{_nth('y', row)} domain")
+            layout["shapes"].append(rule)
+        layout[_nth("xaxis", number)] = about
+        text = "<br>".join(textwrap.wrap(panel.title, max(12, 100 // columns)))
+        title = {"text": text, "x": left + width / 2, "y": tops[row], "xref": "paper", "yref": "paper"}
         style = {"showarrow": False, "yanchor": "bottom", "xanchor": "center", "font": {"size": 13}}
         layout["annotations"].append(title | style)
-    if chart.y.names:
-        layout["yaxis"]["range"] = [-0.6, len(chart.y.names) - 0.4]
-    rules = [] if chart.y.mark is None else [_rule("y", chart.y.mark)]
-    if chart.x.mark is not None:
-        rules += [_rule("x", chart.x.mark) | {"xref": f"x{k + 1}" if k else "x"} for k in range(count)]
-    layout["shapes"] = rules
     return layout
 
 
-def _rule(which: str, value: float) -> Table:
+def _rule(which: str, value: float, axis: str, along: str) -> Table:
+    """A line at a value of an axis, along the whole of what else it refers to."""
     other = "y" if which == "x" else "x"
     ends = {f"{which}0": value, f"{which}1": value, f"{other}0": 0, f"{other}1": 1}
-    refs = {f"{which}ref": which, f"{other}ref": "paper"}
+    refs = {f"{which}ref": axis, f"{other}ref": along}
     return {"type": "line", **ends, **refs, "line": {"color": "#bbbbbb", "width": 1}, "layer": "below"}
 
 
-def _axis(about: Axis, span: float) -> Table:
+def _axis(about: Axis, span: float, wide: int) -> Table:
+    """An axis whose values span a ratio and whose label has lines of at most `wide` letters."""
     axis: Table = {
-        "title": {"text": about.label, "font": {"size": 12}},
+        "title": {"text": "<br>".join(textwrap.wrap(about.label, wide)), "font": {"size": 12}},
         "automargin": True,
         "zeroline": False,
     }
@@ -174,6 +195,9 @@ def _axis(about: Axis, span: float) -> Table:
     if about.names:
         names = [name.replace("\n", "<br>") for name in about.names]
         axis |= {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}
+    elif len(about.ticks):
+        axis |= {"type": "log" if about.log else "linear", "tickvals": _numbers(about.ticks)}
+        axis["ticktext"] = [f"{tick:,.15g}" for tick in about.ticks]
     elif about.log:
         fine = next(multiples for limit, multiples in TICKS if span < limit)
         ticks = [m * 10.0**k for k in range(-12, 13) for m in fine]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.protocol.entries import BOUND, HYBRID, Entry
 from experiments.protocol.spec import ProtocolSpec
-from experiments.protocol.tables import Entry
 
 # Okabe and Ito's colour-blind safe palette, its yellow darkened to be seen on white: a hue for each arm.
 _ARMS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#998F00", "#D55E00", "#8A3F6A", "#CC79A7")
@@ -48,6 +48,9 @@ class Look:
     filled: bool = True
 
 
+_OWN = {BOUND: Look("#000000", "|", ":"), HYBRID: Look("#000000", "D", "--", filled=False)}
+"""Kinds with a look of their own."""
+
 TRUTH = Look("#000000", "", "--")
 """Of what theory allows, and of lines to compare with."""
 
@@ -56,27 +59,30 @@ def looks(spec: ProtocolSpec, entries: Sequence[Entry]) -> dict[str, Look]:
     """Name of each method of a study to its look.
 
     The hue says how the steps are chosen, the dash and whether markers are filled say the family, and networks
-    that differ in depth or number of training samples alone differ in their marker.  Networks without steps are
-    black stars; yardsticks are grey.
+    that differ in depth, number of training samples or name alone differ in their marker.  Networks without steps
+    are black stars, Gauss-Newton from a network is an open black diamond; yardsticks are grey.
     """
-    keys = list(dict.fromkeys(entry.key for entry in entries if not entry.variant))
-    arms, found, kin = list(spec.arms), {}, {}
+    keys = list(dict.fromkeys(e.key for e in entries if not e.variant and e.kind not in _OWN))
+    found, kin = {}, {}
     for entry in entries:
-        if entry.kind == "bound":
-            found[entry.name] = Look("#000000", "|", ":")
+        if entry.kind in _OWN:
+            found[entry.name] = _OWN[entry.kind]
             continue
         if not entry.variant:
             place = keys.index(entry.key)
             found[entry.name] = Look(_GREYS[place % 9], _GREY_MARKERS[place % 9], ":")
             continue
         cell = entry.variant.cell
-        if cell.family == "feed-forward":
-            found[entry.name] = Look("#000000", "*", "-.")
-            continue
-        place = arms.index(entry.key)
         number = kin.setdefault((cell.data, cell.noise, cell.family, entry.key), [])
+        found[entry.name] = network(spec, cell.family, entry.key, len(number))
         number.append(entry.name)
-        marker = _ARM_MARKERS[(place + len(number) - 1) % 8]
-        filled = cell.family not in ("fractional", "dense-concatenating")
-        found[entry.name] = Look(_ARMS[place % 8], marker, _DASHES[cell.family], filled)
     return found
+
+
+def network(spec: ProtocolSpec, family: str, arm: str, number: int = 0) -> Look:
+    """The look of an arm in a family, the `number`-th of those that differ in something else."""
+    if family == "feed-forward":
+        return Look("#000000", "*XPh"[number % 4], "-.")
+    place = list(spec.arms).index(arm)
+    filled = family not in ("fractional", "dense-concatenating")
+    return Look(_ARMS[place % 8], _ARM_MARKERS[(place + number) % 8], _DASHES[family], filled)

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from experiments.errors import StudyError
 from experiments.files import read_json, write_text
 from experiments.plots.style import picture
-from experiments.protocol.report import charts, figures, findings, interactive, sections, setup
-from experiments.protocol.report.charts import Chart
+from experiments.protocol.report import charts, curves, figures, findings, interactive, sections, setup
+from experiments.protocol.report.chart import Chart
 from experiments.protocol.report.material import Material, Problem
 from experiments.protocol.sheets import KEPT
 
@@ -71,6 +71,10 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
         "script": Markup((TEMPLATES / "study.js").read_text("utf-8")),
         "answers": findings.answers(material),
         "horizons": findings.horizons(material),
+        "places": _places(material),
+        "starts": findings.starts(material),
+        "started": sections.starts(material),
+        "noises": _noises(material, home),
         "forest": forest and _chart(forest, home),
         "prices": _chart(charts.prices(material), home),
         "problems": [_section(problem, home) for problem in material.problems],
@@ -87,6 +91,7 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
 def _section(problem: Problem, home: Path) -> dict[str, Any]:
     """What the page says of one problem."""
     drawn = [charts.places(problem), charts.noise(problem), charts.directions(problem), charts.steps(problem)]
+    drawn += [curves.depth(problem), curves.learning(problem)]
     shown = {chart.name.split("-")[0]: _chart(chart, home) for chart in drawn if chart is not None}
     return {
         "id": problem.slug,
@@ -96,11 +101,34 @@ def _section(problem: Problem, home: Path) -> dict[str, Any]:
         "elsewhere": findings.elsewhere(problem),
         "main": sections.main(problem),
         "outside": sections.outside(problem),
+        "distances": sections.distances(problem),
         "tuned": sections.tuned(problem),
         "full": sections.full(problem),
         "shown": shown,
         "unknowns": _unknowns(problem, home),
     }
+
+
+def _places(material: Material) -> str:
+    """What sets apart the places of the grid besides their problem and family."""
+    cells = {variant.cell for variant in material.plan.variants if variant.cell.family != "feed-forward"}
+    names = {"layers": "one depth", "samples": "one number of training samples", "network": "one name"}
+    return " and ".join(text for key, text in names.items() if len({getattr(c, key) for c in cells}) > 1)
+
+
+def _noises(material: Material, home: Path) -> list[dict[str, Any]]:
+    """What the page says of each data set on which methods were trained at several noises."""
+    found = {key: curves.noises(material, key) for key in dict.fromkeys(p.key for p in material.problems)}
+    return [
+        {
+            "id": f"over-{key}",
+            "title": material.spec.data[key].title,
+            "chart": _chart(chart, home),
+            "table": sections.over_noise(material, key),
+        }
+        for key, chart in found.items()
+        if chart is not None
+    ]
 
 
 def _chart(chart: Chart, home: Path) -> Shown:
@@ -175,6 +203,8 @@ def _comparisons(material: Material) -> list[sections.Table]:
         ("comparisons", "Every comparison, with Holm's correction over all of them"),
         ("ablation", "How much is the horizon: single intervals"),
         ("against", "Networks of least validation loss beside yardsticks: single intervals"),
+        ("bounds", "Errors as multiples of the bound: single intervals"),
+        ("hybrid", "Gauss-Newton from the network beside its cold start: single intervals"),
     ):
         rows = material.tables[table]
         if rows:

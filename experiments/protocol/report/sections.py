@@ -1,12 +1,14 @@
 """What the page says of each problem in tables: rows of cells as text, ready to print."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from experiments.protocol.report.charts import percent
-from experiments.protocol.report.material import BOUND, Problem, Row, name_of
+from experiments.protocol.distances import ALL
+from experiments.protocol.entries import BOUND, Row
+from experiments.protocol.report.chart import percent
+from experiments.protocol.report.material import Material, Problem, cell_of, name_of
 from experiments.protocol.sheets import Place
 
 
@@ -74,12 +76,98 @@ def _split(problem: Problem, place: Place) -> str:
     return f"{place.split} (mesh of training: inverse crime)" if crime else place.split
 
 
+def distances(problem: Problem) -> Table | None:
+    """Every method's error as a multiple of the bound, in all and by group; None where there is no bound."""
+    rows = problem.rows("bounds")
+    if not rows:
+        return None
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        lines.setdefault(problem.label(name_of(row)), []).append(row)
+    cells = _crossed(lines, groups, "group")
+    few = max(row["samples"] for row in rows)
+    return Table(
+        f"Distance from the bound ({rows[0]['bound']}): error / bound (95 % interval), {few:g} samples",
+        ["method", *("all unknowns" if group == ALL else group for group in groups)],
+        cells,
+    )
+
+
+def over_noise(material: Material, key: str) -> Table | None:
+    """Errors as multiples of the bound, of methods that come in several noises of training; None without any."""
+    problems = sorted((p for p in material.problems if p.key == key), key=lambda problem: problem.noise)
+    rows = [row for problem in problems for row in problem.rows("bounds", group=ALL)]
+    same: dict[object, list[Row]] = {}
+    for row in rows:
+        which = (replace(cell_of(row), noise=0.0), row["method"]) if row["family"] else row["method"]
+        same.setdefault(which, []).append(row)
+    several = [found for found in same.values() if len(found) > 1]
+    if not several:
+        return None
+    noises = sorted({row["noise"] for found in several for row in found})
+    shown = [material.by_name[name_of(found[0])] for found in several]
+    home = {entry.name: problem for problem in problems for entry in problem.entries}
+    lines = {home[e.name].label(e.name, shown): found for e, found in zip(shown, several, strict=True)}
+    return Table(
+        f"Distance from the bound ({rows[0]['bound']}): error / bound (95 % interval), at each noise",
+        ["method", *(f"{100 * noise:g} %" for noise in noises)],
+        _crossed(lines, noises, "noise"),
+    )
+
+
+def _crossed(lines: Mapping[str, Sequence[Row]], columns: Sequence, key: str) -> list[list[str]]:
+    """Ratios to the bound: a line a method, a column a value of the key."""
+    cells = []
+    for label, rows in lines.items():
+        texts = {r[key]: f"{number(r['ratio'])} ({number(r['low'])} – {number(r['high'])})" for r in rows}
+        cells.append([label, *(texts.get(column, "") for column in columns)])
+    return cells
+
+
+def starts(material: Material) -> Table | None:
+    """Gauss-Newton from the network beside its cold start; None where it was not tried."""
+    rows = material.tables["hybrid"]
+    if not rows:
+        return None
+    solves = any(row["solves_cold"] is not None for row in rows)
+    head = "problem|samples|error reached, %|misfit reached, %|fewer iterations, %"
+    head += "|iterations, cold → network|their change" + "|solves, cold → network" * solves
+    cells = [
+        [
+            material.titles[row["data"], row["noise"]],
+            count(row["samples"]),
+            _share(row, "reached"),
+            _share(row, "fitted"),
+            _share(row, "fewer"),
+            _from_to(row, "iterations"),
+            f"{number(row['change'])} ({number(row['change_low'])} – {number(row['change_high'])})",
+            *([_from_to(row, "solves")] if solves else ()),
+        ]
+        for row in rows
+    ]
+    return Table("Gauss-Newton from the network and from cold (95 % intervals)", head.split("|"), cells)
+
+
+def _share(row: Row, key: str) -> str:
+    if row[key] is None:
+        return ""
+    value, low, high = (f"{100 * row[name]:.3g}" for name in (key, f"{key}_low", f"{key}_high"))
+    return f"{value} ({low} – {high})"
+
+
+def _from_to(row: Row, key: str) -> str:
+    return f"{number(row[f'{key}_cold'])} → {number(row[f'{key}_hybrid'])}"
+
+
 def tuned(problem: Problem) -> Table:
-    """The settings that the tuning chose for each network, and the horizon that it ended with."""
+    """The settings that the tuning chose for each network or the study gave, and the horizon it ended with."""
     chosen = {row["variant"]: row for row in problem.material.tables["tuning"] if row["chosen"] == "True"}
     rows = []
     for entry in (entry for entry in problem.entries if entry.variant):
-        row, ends = chosen[entry.name], [sheet.about["horizon"] for sheet in entry.sheets]
+        given, ends = problem.material.plan.given(entry.variant), [s.about["horizon"] for s in entry.sheets]
+        spec = problem.material.plan.run(entry.variant, given, 0) if given else None
+        row = chosen[entry.name] if given is None else {key: getattr(spec, key) for key in _SETTINGS}
         steps = entry.variant.cell.family != "feed-forward" and None not in ends
         rows.append(
             [
@@ -88,12 +176,15 @@ def tuned(problem: Problem) -> Table:
                 number(row["weight_decay"]),
                 number(row["horizon"]) if steps else "",
                 f"{np.mean(ends):.3g} ({min(ends):.3g} to {max(ends):.3g})" if steps else "",
-                number(row["valid_loss"]),
+                "given, not tuned" if given else number(row["valid_loss"]),
                 str(len(entry.sheets)),
             ]
         )
     head = "network|learning rate|weight decay|horizon at the start|horizon after training (range of seeds)"
-    return Table("Settings that the tuning chose", [*head.split("|"), "validation loss", "seeds"], rows)
+    return Table("Settings of the networks", [*head.split("|"), "validation loss", "seeds"], rows)
+
+
+_SETTINGS = ("learning_rate", "weight_decay", "horizon")
 
 
 def full(problem: Problem) -> list[Table]:
@@ -120,7 +211,7 @@ def full(problem: Problem) -> list[Table]:
         [
             problem.label(row["variant"]),
             f"{row['trial']:g}",
-            *(number(row[key]) for key in ("learning_rate", "weight_decay", "horizon", "valid_loss")),
+            *(number(row[key]) for key in (*_SETTINGS, "valid_loss")),
             "chosen" if row["chosen"] == "True" else "",
         ]
         for row in trials

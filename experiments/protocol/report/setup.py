@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from experiments.protocol.report.charts import percent
+from experiments.protocol.report.chart import percent
 from experiments.protocol.report.material import Problem
 from maxwell import Cauchy, Conductivity, Magnetisation
 
