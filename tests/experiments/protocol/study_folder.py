@@ -78,6 +78,52 @@ other = "fixed-tuned"
 question = "A tuned horizon"
 """
 
+CURVES = (
+    STUDY.split("[[grid]]")[0]
+    + """
+[networks.wide]
+width = 48
+[[grid]]
+data = ["cauchy"]
+families = ["resnet"]
+arms = ["fixed-unit", "positive"]
+layers = [3]
+noise = [0.01, 0.1]
+[[grid]]
+data = ["cauchy"]
+families = ["feed-forward"]
+arms = ["fixed-unit"]
+layers = [3]
+noise = [0.01, 0.1]
+[[grid]]
+data = ["cauchy"]
+families = ["resnet"]
+arms = ["fixed-unit", "positive"]
+layers = [6, 12]
+noise = [0.01]
+settings = { learning_rate = 0.00321, weight_decay = 0.1 }
+[[grid]]
+data = ["cauchy"]
+families = ["resnet"]
+arms = ["fixed-unit"]
+layers = [3]
+noise = [0.01]
+samples = [3, 6]
+[[grid]]
+data = ["cauchy"]
+families = ["resnet"]
+arms = ["positive"]
+layers = [3]
+noise = [0.01]
+networks = ["wide"]
+[[comparisons]]
+baseline = "fixed-unit"
+other = "positive"
+question = "Learned steps against fixed ones"
+"""
+)
+"""A study of several depths, numbers of samples, noises and names."""
+
 SIZES = {
     "fixed-unit": 1.0,
     "fixed-tuned": 0.7,
@@ -85,19 +131,25 @@ SIZES = {
     "prior-mean": 2.0,
     "tikhonov": 0.5,
     "gauss-newton": 1.4,
+    "hybrid": 1.4,
 }
 """Errors of arms and yardsticks, up to chance; in a fractional network all arms are alike."""
 
 KINDS = {"prior-mean": "prior mean", "tikhonov": "Tikhonov", "gauss-newton": "Gauss–Newton"}
+KINDS["hybrid"] = "Gauss-Newton from an estimate"
 
-PLACES = (Place("test", 0.01), Place("test", 0.0), Place("test", 0.1), Place("test_narrow", 0.01))
+
+def places(noise: float) -> tuple[Place, ...]:
+    """Where methods for a noise are scored, the place that counts first."""
+    others = (level for level in (0.0, 0.01, 0.1) if level != noise)
+    return (Place("test", noise), *(Place("test", level) for level in others), Place("test_narrow", noise))
 
 
-def make(folder: Path) -> Path:
-    """Write the study into a folder that does not exist yet, and return it."""
+def make(folder: Path, text: str = STUDY) -> Path:
+    """Write a study into a folder that does not exist yet, and return it."""
     recipe = folder.parent / "recipe.toml"
     recipe.write_text(RECIPE)
-    plan = Plan(validated(ProtocolSpec, tomllib.loads(STUDY.replace("RECIPE", str(recipe))), "study"), False)
+    plan = Plan(validated(ProtocolSpec, tomllib.loads(text.replace("RECIPE", str(recipe))), "study"), False)
     with ThreadPoolExecutor(1) as here:  # a process would import the solver anew
         dataset = data.generate(
             data.recipe.parse(tomllib.loads(RECIPE)), folder / "data" / "cauchy", 1, executor=here
@@ -105,7 +157,9 @@ def make(folder: Path) -> Path:
     write_json(folder / "study.json", plan.spec.model_dump(mode="json"))
     home = study.Folder(folder)
     rng = np.random.default_rng(7)
-    difficulty = {place: rng.gamma(4.0, 0.05, len(dataset.split(place.split))) for place in PLACES}
+    noises = list(dict.fromkeys(noise for _, noise in study.problems(plan)))
+    everywhere = dict.fromkeys(place for noise in noises for place in places(noise))
+    difficulty = {place: rng.gamma(4.0, 0.05, len(dataset.split(place.split))) for place in everywhere}
     truth = dataset.split("test").parameters
     record = {
         "dataset": dataset.manifest.digest,
@@ -115,46 +169,54 @@ def make(folder: Path) -> Path:
         "samples": 12,
     }
     record["provenance"] = {"versions": {"torch": "9.9"}}
-    for name in plan.trials():
-        write_json(home.tuning / name / "run.json", {**record, "best_loss": float(rng.uniform(0.2, 0.9))})
-        assert trial_name(plan.variants[0], 0, 0).count("/") == name.count("/")
-    chosen = study.choose(plan, home)
+    for variant in plan.variants:
+        for number in range(len(plan.points)):
+            run = home.tuning / trial_name(variant, number, 0)
+            write_json(run / "run.json", {**record, "best_loss": float(rng.uniform(0.2, 0.9))})
+    finals = plan.finals(study.choose(plan, home))
     for variant in plan.variants:
         for seed in range(variant.seeds):
-            run = home.runs / run_name(variant, seed)
-            spec = plan.run(variant, chosen[variant.name], seed)
+            name = run_name(variant, seed)
+            run, spec = home.runs / name, finals[name]
+            here, samples = places(variant.cell.noise), variant.cell.samples or 12
             best_loss = {"fractional": 0.4, "resnet": 0.2}.get(variant.cell.family, 0.9) * SIZES[variant.arm]
             write_json(
                 run / "run.json", {**record, "best_loss": best_loss, "spec": spec.model_dump(mode="json")}
             )
             size = 1.0 if variant.cell.family == "fractional" else SIZES[variant.arm]
-            arrays = {p: _arrays(rng, p, size, difficulty[p], truth, network=True) for p in PLACES}
+            size *= (12 / samples) ** 0.5 * (3 / variant.cell.layers) ** 0.25
+            arrays = {p: _arrays(rng, p, here[0], size, difficulty[p], truth, network=True) for p in here}
             plain = variant.cell.family == "feed-forward"
             steps = None if plain else rng.dirichlet(np.full(3, 50.0)).tolist()
             about = {key: record[key] for key in ("parameters", "seconds", "best_epoch", "samples")}
+            about |= {"samples": samples}
             about |= {"one": 1e-4, "valid": best_loss, "horizon": None if plain else 1.0, "steps": steps}
             Sheet(arrays, about).write(run / study.SHEET)
-    for key, label in KINDS.items():
-        places = [place for place in PLACES if place.level > 0]
-        arrays = {p: _arrays(rng, p, SIZES[key], difficulty[p], truth) for p in places}
-        if key == "gauss-newton":
-            arrays = {
-                PLACES[0]: {
-                    k: v if k in ("directions", "best") else v[:5] for k, v in arrays[PLACES[0]].items()
-                }
-            }
-        about = {"key": key, "label": label, "kind": "classical", "fit": 0.1, "one": 2e-3}
-        Sheet(arrays, about).write(home.yardstick(key, "cauchy", 0.01))
-    least = {
-        k: v for k, v in _arrays(rng, PLACES[0], 0.1, difficulty[PLACES[0]], truth).items() if k == "squared"
-    }
-    about = {"key": "bound", "label": "Cramér-Rao bound", "kind": "bound", "fit": 0.0, "one": 0.0}
-    Sheet({PLACES[0]: least}, about).write(home.yardstick("bound", "cauchy", 0.01))
+    for noise in noises:
+        _yardsticks(rng, home, noise, difficulty, truth)
     tables.write(plan, home)
     return folder
 
 
-def _arrays(rng, place, size, difficulty, truth, network=False) -> dict[str, np.ndarray]:
+def _yardsticks(rng, home: study.Folder, noise: float, difficulty, truth) -> None:
+    """Sheets of yardsticks and of the bound."""
+    main = places(noise)[0]
+    for key, label in KINDS.items():
+        here = [place for place in places(noise) if place.level > 0]
+        arrays = {p: _arrays(rng, p, main, SIZES[key], difficulty[p], truth) for p in here}
+        if key in ("gauss-newton", "hybrid"):
+            arrays[main] |= {"iterations": np.full(16, 9.0 if key == "hybrid" else 12.0)}
+            kept = {k: v if k in ("directions", "best") else v[:5] for k, v in arrays[main].items()}
+            arrays = {main: kept}
+        about = {"key": key, "label": label, "kind": "classical", "fit": 0.1, "one": 2e-3}
+        Sheet(arrays, about).write(home.yardstick(key, "cauchy", noise))
+    least = _arrays(rng, main, main, 0.1, difficulty[main], truth)
+    least = {k: v for k, v in least.items() if k == "squared" or k.startswith("group:")}
+    about = {"key": "bound", "label": "Cramér-Rao bound", "kind": "bound", "fit": 0.0, "one": 0.0}
+    Sheet({main: least}, about).write(home.yardstick("bound", "cauchy", noise))
+
+
+def _arrays(rng, place, main, size, difficulty, truth, network=False) -> dict[str, np.ndarray]:
     """The arrays of a sheet at a place (see `sheets.score`): the same samples are difficult for all."""
     n = len(difficulty)
     squared = difficulty * (size * (1 + 3 * place.level) * rng.uniform(0.97, 1.03, n)) ** 2
@@ -167,11 +229,11 @@ def _arrays(rng, place, size, difficulty, truth, network=False) -> dict[str, np.
     if place.split == "test":
         found["directions"] = size * np.linspace(0.2, 1.0, 4)
         found["best"] = np.linspace(0.05, 0.9, 4) if place.level else np.zeros(0)
-    if place == PLACES[0]:
+    if place == main:
         found["estimates"] = truth[:12] * (1 + 0.2 * size)
         found["misfit"] = np.array([1.5, np.nan]) if network else np.array([1.2, 1.1])
     if network and place.level and place.split == "test":
         found["gain"] = rng.uniform(0.4, 0.6, n)
-    if network and place == PLACES[0]:
+    if network and place == main:
         found["worst"] = rng.uniform(0.1, 0.2, n)
     return found

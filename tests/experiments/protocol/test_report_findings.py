@@ -101,3 +101,42 @@ def test_yardsticks_are_told_by_their_intervals(material):
 
 def test_a_network_of_few_training_samples_is_not_the_best(material):
     assert material.problems[0].best.name.endswith("resnet-L3-noise0.01/positive")
+
+
+def horizon_row(whole, part, share, beyond=0.0):
+    row = {
+        "learned": "l",
+        "horizon_arm": "h",
+        "baseline": "b",
+        "family": "resnet",
+        "data": "d",
+        "noise": 0.01,
+    }
+    row |= {"layers": 2.0, "training_samples": "all", "share": share, "share_low": share, "share_high": share}
+    for key, value in (("whole", whole), ("part", part), ("beyond", beyond)):
+        row |= {key: value, f"{key}_low": value - 0.001, f"{key}_high": value + 0.001}
+    return row
+
+
+def horizon(*rows):
+    problem = SimpleNamespace(title="D", key="d", noise=0.01)
+    tables = {"ablation": list(rows), "costs": []}
+    stub = SimpleNamespace(tables=tables, problems=[problem], arm=lambda key: key)
+    (found,) = findings.horizons(stub)
+    return found
+
+
+def test_a_small_gain_is_not_divided():
+    found = horizon(horizon_row(-0.015, -0.05, None), horizon_row(0.03, -0.05, None))
+    assert "a gain over b is shown in 1 of 2 places. None of these gains reaches 2 %" in found.sentence
+    assert "the gain is too small to divide" in found.details[0]
+    assert "no gain to share" in found.details[1]
+    assert " a share of " not in " ".join(found.details)
+
+
+def test_shares_beyond_all_of_a_gain_are_told_as_such():
+    rows = [horizon_row(-0.1, -0.05, 0.49), horizon_row(-0.1, -0.08, 0.79), horizon_row(-0.03, -0.2, 7.3)]
+    found = horizon(*rows, horizon_row(-0.1, 0.02, -0.19), horizon_row(-0.01, -0.2, None))
+    text = "Of the 4 gains of 2 % or more, h alone gives 49 % to 79 % in 2, as much or more in 1 and "
+    assert text + "nothing that is shown in 1." in found.sentence
+    assert horizon(rows[2]).sentence.count("h alone gives as much or more.") == 1

@@ -1,0 +1,118 @@
+"""Tables whose rows can be told by hand: distance from the bound, the start from a network, gains that divide."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.protocol import distances, starts, tables
+from experiments.protocol.entries import Entry
+from experiments.protocol.intervals import Interval
+from experiments.protocol.sheets import Place, Sheet
+
+MAIN = Place("test", 0.01)
+
+
+def entry(key, kind="classical", noise=0.01, **arrays):
+    """A yardstick with these arrays."""
+    values = {name.replace("group_", "group:"): np.asarray(array) for name, array in arrays.items()}
+    return Entry("data", noise, key, key, kind, (Sheet({MAIN: values}, {}),))
+
+
+def squares(seed=0, count=40):
+    return np.random.default_rng(seed).gamma(2.0, 0.1, count)
+
+
+def test_the_distance_from_the_bound_is_a_ratio_of_root_means_on_common_samples():
+    least, theirs = squares(0, 12), squares(1)
+    found = [
+        entry("bound", "bound", squared=least, group_centre=least, group_radius=2 * least),
+        entry("method", squared=theirs, group_centre=9 * theirs, group_radius=theirs),
+        entry("elsewhere", noise=0.1, squared=theirs),
+        entry("ungrouped", squared=theirs),
+    ]
+    rows = distances.bounds(found, 500)
+    assert [(row["method"], row["group"]) for row in rows] == [
+        ("method", "all"), ("method", "centre"), ("method", "radius"), ("ungrouped", "all"),
+    ]  # fmt: skip
+    plain = math.sqrt(theirs[:12].mean() / least.mean())
+    for row, factor in zip(rows, (1, 3, math.sqrt(0.5), 1), strict=True):
+        assert row["ratio"] == pytest.approx(factor * plain)
+        assert row["ratio"] == pytest.approx(row["error"] / row["least"])
+        assert row["samples"] == 12
+        assert row["low"] < row["ratio"] < row["high"]
+
+
+def test_what_errs_by_twice_the_bound_everywhere_has_no_doubt_about_it():
+    least = squares(3)
+    (row,) = distances.bounds(
+        [entry("bound", "bound", squared=least, group_one=least), entry("m", squared=4 * least)], 200
+    )
+    assert (row["ratio"], row["low"], row["high"]) == pytest.approx((2, 2, 2))
+
+
+def test_a_bound_of_zero_has_no_distance():
+    assert not distances.bounds(
+        [entry("bound", "bound", squared=np.zeros(4)), entry("m", squared=squares(0, 4))], 100
+    )
+
+
+def pair(**changes):
+    cold = {"squared": np.full(20, 0.04), "iterations": np.full(20, 12), "misfit": np.full(6, 1.0)}
+    warm = {**cold, **changes}
+    return [entry("gauss-newton", **cold), entry("hybrid", "hybrid", **warm)]
+
+
+def test_shares_of_samples_and_wilson_intervals():
+    warm = np.full(20, 0.04)
+    warm[:5] *= 1.0015**2  # beyond the margin
+    warm[5:9] *= 1.0005**2  # within
+    warm[9:12] *= 0.5
+    misfit = np.array([1.0, 0.9, 1.002, np.nan, 1.0005, 1.5])
+    (row,) = starts.hybrid(
+        pair(squared=warm, misfit=misfit, iterations=np.r_[np.full(14, 8), np.full(6, 20)])
+    )
+    assert row["reached"] == 15 / 20
+    z, n, p = 1.959964, 20, 0.75
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    ends = [(middle + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
+    assert [row["reached_low"], row["reached_high"]] == pytest.approx(ends, rel=1e-5)
+    assert (row["fitted"], row["fitted_samples"]) == (3 / 6, 6)
+    assert row["fewer"] == 14 / 20
+    assert (row["iterations_cold"], row["iterations_hybrid"]) == (12, 0.7 * 8 + 0.3 * 20)
+    assert row["change"] == pytest.approx(-0.4)
+    assert row["change_low"] < -0.4 < row["change_high"]
+    assert row["solves_cold"] == ""
+
+
+def test_a_misfit_that_the_cold_start_lacks_is_reached():
+    cold, warm = pair()
+    cold.sheets[0].arrays[MAIN]["misfit"] = np.array([np.nan] * 6)
+    (row,) = starts.hybrid([cold, warm])
+    assert row["fitted"] == 1
+
+
+def test_solves_are_told_where_sheets_have_them():
+    cold, warm = pair()
+    for found, solves in ((cold, 30.0), (warm, 18.0)):
+        found.sheets[0].arrays[MAIN]["solves"] = np.full(20, solves)
+    (row,) = starts.hybrid([cold, warm])
+    assert (row["solves_cold"], row["solves_hybrid"]) == (30, 18)
+
+
+def test_the_first_samples_of_both_are_compared_and_nothing_without_both():
+    cold, warm = pair(squared=np.full(7, 0.01), iterations=np.full(7, 3))
+    (row,) = starts.hybrid([cold, warm])
+    assert (row["samples"], row["reached"], row["change"]) == (7, 1, -9)
+    assert not starts.hybrid([cold])
+    assert not starts.hybrid([warm])
+
+
+@given(st.lists(st.floats(-0.9, 0.9), min_size=3, max_size=3).map(sorted))
+def test_only_gains_that_are_shown_and_large_enough_divide(ends):
+    low, value, high = ends
+    said = tables.gain(Interval(value, low, high))
+    assert (said == "none shown") == (high >= 0)
+    assert (said == "shown") == (high < 0 and value <= -0.02)
