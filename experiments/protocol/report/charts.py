@@ -9,6 +9,9 @@ from experiments.protocol.report.material import Material, Problem, cell_of, nam
 from experiments.protocol.sheets import Place
 from experiments.variants import FAMILY_NAMES
 
+FURTHEST = 100.0
+"""Largest change that the picture of all comparisons shows, in %: a failure must not press all else together."""
+
 
 def place_name(place: Place) -> str:
     """A test split at a level of noise, for a reader."""
@@ -186,7 +189,7 @@ def forest(material: Material) -> Chart | None:
         return f"{place}: {material.arm(row['other'])}\nagainst {material.arm(row['baseline'])}"
 
     names = list(dict.fromkeys(name(row) for row in rows))[::-1]
-    panels = []
+    panels, beyond = [], False
     for problem in (problem for problem in material.problems if problem.rows("comparisons")):
         series = []
         for row in problem.rows("comparisons"):
@@ -196,17 +199,19 @@ def forest(material: Material) -> Chart | None:
                 f"{name(row)}: {percent(row['change'])} ({percent(row['low'])} to {percent(row['high'])})"
                 f"\np = {row['p']:.2g}, Holm's {row['p_holm']:.2g}: {row['verdict']}"
             )
-            ends = ([100 * row[key]] for key in ("low", "high"))
+            x, *ends = ([min(100 * row[key], FURTHEST)] for key in ("change", "low", "high"))
+            beyond |= row["high"] * 100 > FURTHEST
             look = Look(look.colour, look.marker, look.dash, decided)
-            x, y = [100 * row["change"]], [names.index(name(row))]
-            series.append(Series(name(row), look, x, y, *ends, [said.replace("\n", "<br>")], line=False))
+            said = said.replace("\n", "<br>")
+            series.append(Series(name(row), look, x, [names.index(name(row))], *ends, [said], line=False))
         panels.append(Panel(problem.title, series))
     return Chart(
         "forest",
         "Every comparison of the study",
         "Change of the root-mean-square error when the first way to choose the steps replaces the second, same "
         "seeds and samples, with its 95 % interval: left of 0 the first is better. Filled marks hold after Holm's "
-        "correction for all comparisons of the study; at open ones no difference is shown.",
+        "correction for all comparisons of the study; at open ones no difference is shown."
+        + (f" What ends at +{FURTHEST:g} % goes on beyond it." if beyond else ""),
         Axis("change of the error in %", mark=0.0),
         Axis("", names=names),
         panels,

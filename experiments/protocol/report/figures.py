@@ -51,7 +51,7 @@ def draw(chart: Chart) -> Figure:
             axis.grid(axis="y", color="0.93", lw=0.8)
             axis.set_axisbelow(True)
     for axis in axes[:, 0]:
-        axis.set_ylabel(textwrap.fill(chart.y.label, 36), fontsize=8)
+        axis.set_ylabel(textwrap.fill(chart.y.label, 24), fontsize=8)
     if chart.legend:
         made.legend(
             named.values(),

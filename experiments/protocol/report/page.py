@@ -84,6 +84,7 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
         "made": [_made(problem) for problem in material.problems],
         "networks": sum(variant.seeds for variant in material.plan.variants),
         "trials": len(material.plan.points),
+        "given": any(material.plan.given(variant) for variant in material.plan.variants),
         "evaluations": sections.number(_evaluations(material)),
     }
 

@@ -7,11 +7,12 @@ import shutil
 
 import pytest
 import study_folder
+from matplotlib.figure import Figure
 
 from experiments import cli
 from experiments.errors import StudyError
 from experiments.files import write_json
-from experiments.protocol.report import charts, interactive, page, sections
+from experiments.protocol.report import charts, figures, interactive, page, sections
 from experiments.protocol.report.material import Material, name_of
 from experiments.protocol.report.sections import number
 
@@ -58,7 +59,7 @@ def test_equal_tables_give_equal_bytes(finished, tmp_path, capsys):
     assert (tmp_path / "again.html").read_bytes() == (finished / "report.html").read_bytes()
 
 
-def test_a_changed_number_and_a_study_of_depth_change_the_page(finished, text, tmp_path):
+def test_a_changed_number_and_a_study_of_depth_change_the_page(finished, text, tmp_path, monkeypatch):
     changed = tmp_path / "study"
     shutil.copytree(finished, changed)
     file = changed / "tables" / "errors.csv"
@@ -72,6 +73,8 @@ def test_a_changed_number_and_a_study_of_depth_change_the_page(finished, text, t
         page.write(changed)
     (changed / "depths" / "pictures").mkdir()
     shutil.copy(changed / "pictures" / "forest.png", changed / "depths" / "pictures" / "map.png")
+    for name in ("draw", "cuts"):  # pictures on paper are not what changes here, and take long
+        monkeypatch.setattr(figures, name, lambda *_: Figure(figsize=(1, 1)))
     other = page.write(changed).read_text("utf-8")
     for new in (number(0.0123456), 'alt="Gradients of all."'):
         assert new not in without_library(text)
@@ -102,7 +105,7 @@ def test_every_row_of_every_table_is_in_the_page(finished, material, text):
     for row in read["costs"]:
         cells = [problem.label(name_of(row)), sections.count(row["parameters"])]
         assert any(all(cell in line for cell in cells) for line in lines), cells
-    for table in ("comparisons", "ablation", "against"):
+    for table in ("comparisons", "ablation", "against", "bounds", "hybrid"):
         for row in read[table]:
             cells = [sections.cell(value) for value in row.values()]
             assert any(
@@ -127,10 +130,10 @@ def test_every_picture_is_there_as_pdf_and_png_and_in_the_page(finished, text):
 
 
 def test_charts_are_what_plotly_understands(material):
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure as Understood
 
     for chart in every_chart(material):
-        Figure(interactive.draw(chart))  # raises for a property that plotly does not have
+        Understood(interactive.draw(chart))  # raises for a property that plotly does not have
 
 
 def every_chart(material):

@@ -189,3 +189,17 @@ def test_many_panels_stand_in_rows(material, low):
     spots = [axis.get_subplotspec().rowspan.start for axis in made.axes]
     assert np.bincount(spots).tolist() == [4, 3]
     assert sum(bool(axis.get_xlabel()) for axis in made.axes) == 4
+
+
+def test_the_picture_of_all_comparisons_is_not_pressed_together_by_one(material):
+    rows = [dict(row) for row in material.tables["comparisons"]]
+    assert "beyond" not in charts.forest(material).caption
+    rows[0] |= {"change": 7.5, "low": 0.2, "high": 30.0}
+    changed = dataclasses.replace(material, tables={**material.tables, "comparisons": rows})
+    chart = charts.forest(changed)
+    every = [s for panel in chart.panels for s in panel.series]
+    assert max(value for s in every for value in (*s.x, *s.high)) == 100
+    (far,) = [s for s in every if s.x[0] == 100]
+    assert far.low == [20]
+    assert "750 % (20 % to" in far.hover[0]
+    assert "What ends at +100 % goes on beyond it." in chart.caption
