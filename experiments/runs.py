@@ -124,6 +124,7 @@ def write(out: Path, run: Prepared, result: training.Result, seconds: float, tog
         "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
         "best_epoch": result.best_epoch,
         "best_loss": result.best_loss,
+        "loss_unit": 1.0 if known.remainder is None else float(known.remainder.scale) ** 2,
         "trace": asdict(result.trace),
         "samples": len(known),
         "gradients": {"start": _plain(run.start), "end": _plain(_profile(net, known))},

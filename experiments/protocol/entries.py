@@ -70,9 +70,10 @@ def entries(plan: Plan, folder: Folder) -> list[Entry]:
 
 
 def best(found: Iterable[Entry]) -> Entry | None:
-    """The network of least mean validation loss among those of all training samples."""
-    networks = [entry for entry in found if entry.variant and entry.variant.cell.samples is None]
-    return min(networks, key=loss, default=None)
+    """The network of least mean validation loss, among those of all training samples if there are any."""
+    networks = [entry for entry in found if entry.variant]
+    whole = [entry for entry in networks if entry.variant.cell.samples is None] or networks
+    return min(whole, key=loss, default=None)
 
 
 def loss(entry: Entry) -> float:

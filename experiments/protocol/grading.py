@@ -50,7 +50,7 @@ def network(dataset: str, folder: str, noise: float, levels: Levels, resimulate:
         "parameters": record["parameters"],
         "seconds": record["seconds"],
         "one": _latency(run.estimate, observed[:1]),
-        "valid": record["best_loss"],
+        "valid": record["best_loss"] * record["loss_unit"],
         "best_epoch": record["best_epoch"],
         "samples": record["samples"],
         "horizon": float(np.sum(record["gradients"]["end"]["steps"])) if record["gradients"]["end"] else None,

@@ -305,16 +305,17 @@ def problems(plan: Plan) -> list[tuple[str, float]]:
 
 
 def best(plan: Plan, folder: Folder, key: str, noise: float) -> Variant:
-    """The variant of least mean validation loss on a data set at a noise, among those of all training samples.
+    """The variant of least mean validation loss on a data set at a noise, among those of all training samples if any.
 
-    The test split does not choose.
+    Losses are compared in the unit of the standardised unknown.  The test split does not choose.
     """
     here = [v for v in plan.variants if (v.cell.data, v.cell.noise) == (key, noise)]
     whole = [v for v in here if v.cell.samples is None] or here
 
     def loss(variant):
         files = [folder.runs / run_name(variant, seed) / "run.json" for seed in range(variant.seeds)]
-        return _mean(read_json(file, "run", "run again")["best_loss"] for file in files)
+        records = [read_json(file, "run", "run again") for file in files]
+        return _mean(record["best_loss"] * record["loss_unit"] for record in records)
 
     return min(whole, key=loss)
 

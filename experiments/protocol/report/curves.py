@@ -30,9 +30,9 @@ def depth(problem: Problem) -> Chart | None:
     return Chart(
         f"depth-{problem.slug}",
         "Error over depth",
-        "Each line is one way to choose the steps in networks that differ in their number of layers alone, each "
-        f"depth trained with the same settings or tuned with the same budget, at {percent(problem.noise)} noise. "
-        f"A line that falls is helped by depth; one that rises no longer trains well. {_BARS}",
+        "Each line is one way to choose the steps in networks that differ in their number of layers alone, at "
+        f"{percent(problem.noise)} noise. A line that falls is helped by depth; one that rises no longer trains "
+        f"well. {_settings(problem.material, lines, _layers, 'layers')}{_BARS}",
         Axis("layers", log=True, ticks=sorted({_layers(entry) for line in lines for entry in line})),
         _ERROR,
         panels,
@@ -59,7 +59,8 @@ def learning(problem: Problem) -> Chart | None:
         "Each line is one way to choose the steps in networks that differ in their number of training samples "
         "alone. Where it still falls at its right end, more data would help; where it is level, something else "
         "limits. Level grey lines are yardsticks, learned ones fitted to as many samples as they may have; dotted "
-        f"black is the bound, where there is one. {_few(problem)}{_BARS}",
+        f"black is the bound, where there is one. {_settings(problem.material, lines, _samples, 'samples')}"
+        f"{_few(problem)}{_BARS}",
         Axis("training samples", log=True, ticks=_apart(counts)),
         _ERROR,
         [Panel(panel.title, [*panel.series, *level]) for panel in panels],
@@ -105,7 +106,7 @@ def noises(material: Material, key: str) -> Chart | None:
         "Unlike the pictures of one noise of training, every mark is a network trained, and a method told, for the "
         "noise that it is tested at. Where there is one, the bound is dotted: a method that follows it in parallel "
         "loses a constant factor, one that levels off at small noise is limited by what it learned, not by the "
-        f"data. {_few(problems[0])}{_BARS}",
+        f"data. {_settings(material, groups, lambda entry: 100 * entry.noise, '%')}{_few(problems[0])}{_BARS}",
         Axis(
             "noise in % of the RMS of the training data",
             log=True,
@@ -114,6 +115,17 @@ def noises(material: Material, key: str) -> Chart | None:
         _ERROR,
         panels,
     )
+
+
+def _settings(material: Material, lines: Sequence[Line], x: Callable[[Entry], float], unit: str) -> str:
+    """Where settings were tuned and where given, lest a change of one into the other pass for an effect."""
+    found: dict[bool, set[float]] = {True: set(), False: set()}
+    for entry in (entry for line in lines for entry in line):
+        found[material.plan.given(entry.variant) is None].add(x(entry))
+    tuned, given = (", ".join(f"{value:,.15g}" for value in sorted(found[key])) for key in (True, False))
+    if tuned and given:
+        return f"Learning rate and weight decay were tuned at {tuned} {unit} and given at {given}. "
+    return "Every mark is tuned with the same budget. " if tuned else "Every mark has given settings. "
 
 
 def _few(problem: Problem) -> str:

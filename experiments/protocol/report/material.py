@@ -201,10 +201,7 @@ class Problem:
         for entry in self.entries:
             if entry.variant:
                 named.setdefault(entry.variant.cell.family, {}).setdefault(entry.key, []).append(entry)
-        return {
-            family: [entries.best(kin) or min(kin, key=entries.loss) for kin in arms.values()]
-            for family, arms in named.items()
-        }
+        return {family: [entries.best(kin) for kin in arms.values()] for family, arms in named.items()}
 
     def families(self) -> list[tuple[str, list[Entry]]]:
         """Families of networks with time steps, each with its chosen networks."""

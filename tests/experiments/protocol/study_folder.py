@@ -167,6 +167,7 @@ def make(folder: Path, text: str = STUDY) -> Path:
         "best_epoch": 4,
         "seconds": 2.5,
         "samples": 12,
+        "loss_unit": 1.0,
     }
     record["provenance"] = {"versions": {"torch": "9.9"}}
     for variant in plan.variants:

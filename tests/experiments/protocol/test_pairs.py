@@ -71,7 +71,7 @@ def test_equal_seeds_alone_are_paired(finished, tmp_path):
     row = compare(one, other)[0]
     assert row["seeds"] == 2
     errors = [
-        np.mean([side.sheets[seed].arrays[study_folder.PLACES[0]]["squared"] for seed in (1, 2)])
+        np.mean([side.sheets[seed].arrays[study_folder.places(0.01)[0]]["squared"] for seed in (1, 2)])
         for side in (one, other)
     ]
     assert row["change"] == pytest.approx(np.sqrt(errors[1] / errors[0]) - 1)

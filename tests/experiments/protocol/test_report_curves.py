@@ -49,6 +49,7 @@ def test_error_over_depth_has_every_depth_and_its_interval(low):
         ("ResNet", "ResNet, learned positive steps from T = 1"),
     }
     assert list(chart.x.ticks) == [3, 6, 12]
+    assert "tuned at 3 layers and given at 6, 12." in chart.caption
     rows = low.at(low.main)
     for (_, label), series in lines.items():
         arm = "positive" if "learned" in label else "fixed-unit"
@@ -71,6 +72,7 @@ def test_the_learning_curve_ends_with_all_samples_beside_level_yardsticks(low):
         (row,) = [row for row in low.at(low.main).values() if row["label"] == name]
         assert series.y == [row["error"]] * 2
         assert list(series.x) == [3, 12]
+    assert "Every mark is tuned with the same budget." in chart.caption
     assert chart.x.log
     assert chart.y.log
     assert "first 5 samples alone: Gauss–Newton, Gauss-Newton from the network" in chart.caption
