@@ -305,7 +305,7 @@ def problems(plan: Plan) -> list[tuple[str, float]]:
 
 
 def best(plan: Plan, folder: Folder, key: str, noise: float) -> Variant:
-    """The variant of least mean validation loss on a data set at a noise, among those of all training samples if any.
+    """The variant of least mean validation loss on a data set at a noise, of all training samples if there is one.
 
     Losses are compared in the unit of the standardised unknown.  The test split does not choose.
     """
