@@ -8,8 +8,11 @@ from experiments.protocol.entries import HYBRID, Entry, Row
 from experiments.protocol.intervals import SEED
 
 COLD = "gauss-newton"
-MARGIN = 1e-3
-"""By how much, relatively, an error or a misfit may be larger and still count as reached."""
+MARGIN = 0.01
+"""By how much, relatively, an error or a misfit may be larger and still count as reached.
+
+Gauss-Newton stops within a tenth of a posterior deviation of its minimum, so two descents into one minimum end at
+errors that differ by as much: up to 0.8 % on voxels and balls of the quick study."""
 
 RESAMPLES = 20_000
 
@@ -19,17 +22,16 @@ def hybrid(found: list[Entry]) -> list[Row]:
 
     reached : share of samples whose error from the network is at most 1 + `MARGIN` times that from cold.  fitted :
     the same of the data misfit, on the few samples that have one.  fewer : share of samples with fewer iterations.
-    These with Wilson's 95 % intervals.  iterations, solves : means of linearisations and of evaluations of the
-    forward map, those of restarts too.  change : mean of hybrid less cold iterations, with its paired bootstrap
-    interval.
+    These with Wilson's 95 % intervals.  iterations : mean of linearisations, those of restarts too.  change : mean
+    of hybrid less cold iterations, with its paired bootstrap interval.
     """
     rows, by_key = [], {(entry.data, entry.noise, entry.key): entry for entry in found if not entry.variant}
     for (data, noise, key), warm in by_key.items():
         cold = by_key.get((data, noise, COLD))
         if key != HYBRID or cold is None:
             continue
-        squares, misfits, iterations, solves = (
-            _pair(cold, warm, name) for name in ("squared", "misfit", "iterations", "solves")
+        squares, misfits, iterations = (
+            _pair(cold, warm, name) for name in ("squared", "misfit", "iterations")
         )
         row = {"data": data, "noise": noise, "samples": squares.shape[1]}
         row |= _share("reached", squares[1] <= (1 + MARGIN) ** 2 * squares[0])
@@ -39,9 +41,8 @@ def hybrid(found: list[Entry]) -> list[Row]:
             fits = np.isfinite(missing[1]) & (missing[1] <= (1 + MARGIN) * missing[0])
         row |= _share("fitted", None if misfits is None else fits)
         row["fitted_samples"] = 0 if misfits is None else misfits.shape[1]
-        for name, counts in (("iterations", iterations), ("solves", solves)):
-            for which, start in enumerate(("cold", "hybrid")):
-                row[f"{name}_{start}"] = "" if counts is None else float(counts[which].mean())
+        for which, start in enumerate(("cold", "hybrid")):
+            row[f"iterations_{start}"] = "" if iterations is None else float(iterations[which].mean())
         row |= _share("fewer", None if iterations is None else iterations[1] < iterations[0])
         row |= _change(iterations, warm.name)
         rows.append(row)

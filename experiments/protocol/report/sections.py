@@ -130,9 +130,8 @@ def starts(material: Material) -> Table | None:
     rows = material.tables["hybrid"]
     if not rows:
         return None
-    solves = any(row["solves_cold"] is not None for row in rows)
     head = "problem|samples|error reached, %|misfit reached, %|fewer iterations, %"
-    head += "|iterations, cold → network|their change" + "|solves, cold → network" * solves
+    head += "|iterations, cold → network|their change"
     cells = [
         [
             material.titles[row["data"], row["noise"]],
@@ -140,9 +139,8 @@ def starts(material: Material) -> Table | None:
             _share(row, "reached"),
             _share(row, "fitted"),
             _share(row, "fewer"),
-            _from_to(row, "iterations"),
+            f"{number(row['iterations_cold'])} → {number(row['iterations_hybrid'])}",
             f"{number(row['change'])} ({number(row['change_low'])} – {number(row['change_high'])})",
-            *([_from_to(row, "solves")] if solves else ()),
         ]
         for row in rows
     ]
@@ -154,10 +152,6 @@ def _share(row: Row, key: str) -> str:
         return ""
     value, low, high = (f"{100 * row[name]:.3g}" for name in (key, f"{key}_low", f"{key}_high"))
     return f"{value} ({low} – {high})"
-
-
-def _from_to(row: Row, key: str) -> str:
-    return f"{number(row[f'{key}_cold'])} → {number(row[f'{key}_hybrid'])}"
 
 
 def tuned(problem: Problem) -> Table:
