@@ -16,10 +16,11 @@ from data.provenance import collect
 from data.schema import MESH_ERROR
 from experiments import training
 from experiments.errors import StudyError
-from experiments.files import read_json, write_json, write_text
+from experiments.files import read_json, validated, write_json, write_text
 from experiments.progress import Progress
 from experiments.protocol.plan import Plan, Settings, Variant, run_name, trial_name
 from experiments.protocol.sheets import Sheet
+from experiments.protocol.spec import ProtocolSpec
 from experiments.specs import RunSpec
 
 SHEET = "scores.npz"
@@ -129,9 +130,14 @@ def _own(folder: Folder, plan: Plan) -> None:
     """Take the folder for this study, or refuse one that holds another."""
     file, ours = folder.path / "study.json", plan.spec.model_dump(mode="json")
     if file.exists():
-        there = read_json(file, "study", "give another folder")
+        stored = read_json(file, "study", "give another folder")
+        if not isinstance(stored, dict):
+            raise StudyError(f"{file}: is no study's; give another folder.")
+        there = validated(ProtocolSpec, stored, str(file)).model_dump(
+            mode="json"
+        )  # an older file lacks defaults
         if there != ours:
-            changed = [key for key in ours if not isinstance(there, dict) or there.get(key) != ours[key]]
+            changed = [key for key in ours if there[key] != ours[key]]
             raise StudyError(
                 f"{folder.path}: holds a study with another {', '.join(changed)}; give another folder, or remove "
                 "this one."

@@ -150,6 +150,20 @@ def test_a_folder_of_another_study_is_refused(tiny, tmp_path):
         study.run(other, folder.path)
 
 
+def test_a_folder_begun_before_a_setting_existed_is_continued(tiny, tmp_path):
+    made, folder = tiny
+    older = shutil.copytree(folder.path, tmp_path / "older")
+    stored = json.loads((older / "study.json").read_text())
+    assert stored.pop("networks") == {}
+    (older / "study.json").write_text(json.dumps(stored))
+    with ThreadPoolExecutor(1) as pool:
+        assert study.run(made, older, study.Workplace(1, pool)).path == older
+    for text in ("[]", '{"title": 3}'):
+        (older / "study.json").write_text(text)
+        with pytest.raises(StudyError, match=r"study\.json: "):
+            study.run(made, older)
+
+
 def test_a_yardstick_that_does_not_exist_is_told_before_work(tmp_path):
     file = tiny_study.write(tmp_path)
     file.write_text(file.read_text().replace('"mmse"', '"nmse"'))
