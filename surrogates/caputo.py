@@ -50,6 +50,22 @@ def table(steps: Tensor, order: float | Tensor) -> tuple[Tensor, Tensor]:
     return a.to(steps.dtype), c.to(steps.dtype)
 
 
+def table_at_rest(steps: Tensor, order: float | Tensor) -> tuple[Tensor, Tensor]:
+    """The limit of ``table`` as steps that are exactly 0 come from above: such a layer l does nothing.
+
+    Its gain c_l and its row a_{l,·} are 0 like τ_l^γ, hence d_l = 0 and y_l = y_{l−1}; the entries a_{m,j} of other
+    layers are those of the grid without it. Its column is what a source at l would leave in the memory,
+    a_{m,l} = (1−γ) (τ_m/S_{l,m})^γ. The derivatives in a step at rest, which are infinite, are returned as 0: such
+    a layer stays at rest in training. Cost that of ``table``.
+    """
+    awake = steps > 0
+    # small enough not to move any sum of steps, and large enough for ratios of it
+    filled = torch.where(awake, steps.double(), 1e-200 * steps.detach().double().amax(-1, keepdim=True))
+    a, c = table(filled, order)
+    a = torch.where(awake.unsqueeze(-1), a, 0)
+    return a.to(steps.dtype), torch.where(awake, c, 0).to(steps.dtype)
+
+
 def convex_weights(a: Tensor) -> Tensor:
     """Return w (..., L, L), lower triangular, with y_l = Σ_{k<l} w_{l,k} y_k + c_l f_l; row l−1, column k.
 

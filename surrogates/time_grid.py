@@ -170,7 +170,10 @@ class _Simplex(TimeGrid):
 
     def forward(self):
         horizon = self.start if self.stretch is None else self.start * _positive_factor(self.stretch)
-        return horizon.unsqueeze(-1) * (FLOOR / self.layers + (1 - FLOOR) * self.logits.softmax(-1))
+        # A layer at rest (``surrogates.depth``) has the logit −∞, and neither a share nor a part of the floor.
+        awake = self.logits.isfinite().to(self.logits.dtype)
+        floor = FLOOR * awake / awake.sum(-1, keepdim=True)
+        return horizon.unsqueeze(-1) * (floor + (1 - FLOOR) * self.logits.softmax(-1))
 
 
 class _Uniform(TimeGrid):

@@ -78,17 +78,20 @@ class Fractional(RecursiveNet):
 
     @override
     def memory(self):
-        order = self._order()
+        steps, order = self.steps(), self._order()
+        if _at_rest(steps):
+            return caputo.table_at_rest(steps, order)
         if self._approximate:
-            table = exponentials.expansion(self.steps(), order, self.exponentials)
+            table = exponentials.expansion(steps, order, self.exponentials)
             return exponentials.dense(table), table.gains
-        return caputo.table(self.steps(), order)
+        return caputo.table(steps, order)
 
     @override
     def history(self):
-        if not self._approximate:
+        steps = self.steps()
+        if not self._approximate or _at_rest(steps):
             return super().history()
-        table = exponentials.expansion(self.steps(), self._order(), self.exponentials)
+        table = exponentials.expansion(steps, self._order(), self.exponentials)
         return Exponential(table), table.gains
 
     @property
@@ -106,3 +109,8 @@ class Fractional(RecursiveNet):
         if self.exponentials is not None:
             parts.append(f"exponentials={self.exponentials!r}")
         return parts
+
+
+def _at_rest(steps: Tensor) -> bool:
+    """Whether a layer has a step of exactly 0, as one that was just inserted (``surrogates.depth``)."""
+    return not transformed() and not steps.is_meta and bool((steps == 0).any())
