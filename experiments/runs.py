@@ -114,6 +114,7 @@ def write(out: Path, run: Prepared, result: training.Result, seconds: float, tog
         spec=known.problem,
         digest=known.digest,
         remainder=known.remainder,
+        turns=known.turns,
     )
     model.save(out / "model.pt")
     record = {

@@ -50,7 +50,9 @@ class RunSpec(pydantic.BaseModel):
         False, description="what the training mesh does to validation data counts as noise"
     )
     symmetries: bool = pydantic.Field(
-        False, description="training data are turned by the symmetries of the problem, another each epoch"
+        False,
+        description="training data are turned by the symmetries of the problem, another each epoch, and an "
+        "estimate is the mean over all",
     )
     samples: Count | None = pydantic.Field(
         None, description="training samples, from the first (default: all)"

@@ -13,6 +13,7 @@ import data
 from data import mesh_error as mesh_errors
 from data.linear_estimate import LinearEstimate
 from data.transforms import Compression, Standardise, soften
+from data.turns import Turns
 from experiments.errors import StudyError
 from experiments.specs import RunSpec
 from maxwell.symmetry import Symmetry
@@ -30,12 +31,14 @@ class TrainingData:
 
     With a `remainder` the targets are what that linear estimate leaves of the data of each realisation, over its
     scale.  Called with an epoch e, it gives the pair x (n, k), y (n, p) of realisation e mod `draws`: of the noise,
-    of the training mesh's error where this counts as noise, and of the problem's symmetries if they are used.
+    of the training mesh's error where this counts as noise, and of the problem's symmetries if they are used.  An
+    estimate is then averaged over these `turns`.
     """
 
     compression: Compression
     standardise: Standardise
     remainder: LinearEstimate | None
+    turns: Turns | None
     pairs: list[tuple[Tensor, Tensor]]
     valid: tuple[Tensor, Tensor]
     names: tuple[str, ...]
@@ -118,6 +121,7 @@ def _read(
         compression,
         standardise,
         linear,
+        Turns.of(seen.turns) if seen.turns else None,
         pairs,
         pair(valid.observe(noise), valid.parameters),
         dataset.names,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from data.linear_estimate import LinearEstimate
 from data.transforms import Compression, Normalise, realify
+from data.turns import Turns
 from surrogates import files
 from surrogates.errors import SurrogateError
 from surrogates.model import Model
@@ -43,9 +44,13 @@ class Program(nn.Module):
         self.pairs = bool(model.decode.pairs)
         self.remainder = None if model.remainder is None else _Remaining(model.remainder)
         self.precision = next(self.net.parameters()).dtype
+        self.turns = None if model.turns is None else _Turning(model.turns)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the parameters (n, p), or (n, 2, p), for observations (n, 2, m)."""
+        return self._one(observations) if self.turns is None else self.turns(self._one, observations)
+
+    def _one(self, observations: Tensor) -> Tensor:
         z = self.encode(observations)
         if self.softened:
             z = _soften(z)
@@ -210,6 +215,28 @@ class _Remaining(nn.Module):
 
     def forward(self, found: Tensor, observations: Tensor) -> Tensor:
         return found * self.size + (observations.flatten(1) - self.mean) @ self.gain + self.offset
+
+
+class _Turning(nn.Module):
+    """``data.turns.Turns.mean`` of an estimate of (n, 2, m)."""
+
+    def __init__(self, given: Turns):
+        super().__init__()
+        sources = np.argsort(given.data_places, axis=1)  # entry j of Q d comes from entry sources[j] of d
+        self.register_buffer("sources", torch.as_tensor(sources))
+        self.register_buffer(
+            "data_signs", torch.as_tensor(np.take_along_axis(given.data_signs, sources, axis=1))
+        )
+        self.register_buffer("places", torch.as_tensor(given.places.astype(int)))
+        self.register_buffer("signs", torch.as_tensor(given.signs).clone())
+        self.register_buffer("shifts", torch.as_tensor(given.shifts).clone())
+
+    def forward(self, estimate: Callable[[Tensor], Tensor], observations: Tensor) -> Tensor:
+        total = 0.0
+        for g in range(len(self.signs)):
+            found = estimate(observations.index_select(2, self.sources[g]) * self.data_signs[g])
+            total = total + (found.index_select(-1, self.places[g]) - self.shifts[g]) * self.signs[g]
+        return total / len(self.signs)
 
 
 class _Normalising(nn.Module):

@@ -13,11 +13,12 @@ from torch import nn
 
 from data.linear_estimate import LinearEstimate
 from data.transforms import Compression, Normalise, Standardise, soften
+from data.turns import Turns
 from surrogates import architecture, files
 from surrogates.errors import SurrogateError
 
 FORMAT = "maxwell-inverse model"
-VERSION = 2
+VERSION = 3
 """Version of the file, raised when an older package could no longer read it."""
 
 ENCODINGS: Mapping[str, type] = {kind.__name__: kind for kind in (Compression, Normalise)}
@@ -36,6 +37,7 @@ class Model:
     """θ̂(d) = decode⁻¹(Φ(encode(d))): observations in, parameters in their units out.
 
     With ``remainder`` the net says what a linear estimate E leaves: θ̂(d) = decode⁻¹(E(d) + s Φ(encode(d))).
+    With ``turns`` the estimate is the mean of these over turns of the experiment, and has their symmetry exactly.
 
     net         Φ, (n, k) real features ↦ (n, q) standardised parameters
     encode      fitted ``data.transforms.Compression`` or ``Normalise``, (n, m) complex ↦ (n, k) features
@@ -47,6 +49,7 @@ class Model:
     digest      of the recipe of that data set (``data.open(path).manifest.digest``)
     version     of the package that made the model
     remainder   fitted ``data.linear_estimate.LinearEstimate``, with s its ``scale``; None for none
+    turns       ``data.turns.Turns`` of data and parameters; None for none
 
     Raises ``SurrogateError`` when net, transforms and names do not fit together.
     """
@@ -61,29 +64,37 @@ class Model:
     digest: str = ""
     version: str = field(default_factory=_package)
     remainder: LinearEstimate | None = None
+    turns: Turns | None = None
 
     def __post_init__(self):
         for name in ("names", "units"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         count = self.decode.parameters
+        turned = count if self.turns is None else self.turns.places.shape[1]
         for what, found, owner, expected in (
             ("features of encode", self.encode.components, "net expects", self.net.inputs),
             ("numbers of decode", self.decode.components, "net expects", self.net.outputs),
             ("names", len(self.names), "decode has parameters", count),
             ("units", len(self.units) or count, "decode has parameters", count),
+            ("parameters of turns", turned, "decode has parameters", count),
         ):
             if found != expected:
                 raise SurrogateError(
                     f"a model needs as many {what} as its {owner} ({expected}), but was given {found}"
                 )
 
-    @torch.no_grad()
     def estimate(self, observations: np.ndarray) -> np.ndarray:
         """Return parameters (n, p), float64 or complex128, in their units for observations (n, m), complex or real.
 
         Transforms compute in float64 on the host, the net where and in what precision its parameters are.
-        Raises ``data.DataError`` for observations of another width and for NaN.
+        Raises ``data.DataError`` for observations of another width and for NaN.  Turns cost an estimate each.
         """
+        if self.turns is not None:
+            return self.turns.mean(self._estimate, observations)
+        return self._estimate(observations)
+
+    @torch.no_grad()
+    def _estimate(self, observations: np.ndarray) -> np.ndarray:
         entered = self.encode(observations)
         entered = soften(entered) if self.softened else entered
         home = next(self.net.parameters())
@@ -120,6 +131,7 @@ class Model:
             "spec": spec,
             "digest": self.digest,
             "remainder": None if self.remainder is None else _tensors(self.remainder),
+            "turns": None if self.turns is None else _tensors(self.turns),
         }
         with files.replaced(Path(path)) as unfinished:
             torch.save(content, unfinished)
@@ -147,7 +159,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     try:
         net = architecture.build(content["architecture"])
         net.load_state_dict(content["weights"], assign=True)
-        left = content.get("remainder")
+        left, turns = content.get("remainder"), content.get("turns")
         return Model(
             net=net.eval(),
             encode=ENCODINGS[content["encode"]["class"]].from_state(_arrays(content["encode"]["arrays"])),
@@ -159,6 +171,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
             digest=content["digest"],
             version=content["package"],
             remainder=None if left is None else LinearEstimate.from_state(_arrays(left)),
+            turns=None if turns is None else Turns.from_state(_arrays(turns)),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         text = str(error).strip().splitlines()[:1] or [""]

@@ -160,7 +160,7 @@ def test_a_folder_begun_before_a_setting_existed_is_continued(tiny, tmp_path):
         assert study.run(made, older, study.Workplace(1, pool)).path == older
     for text in ("[]", '{"title": 3}'):
         (older / "study.json").write_text(text)
-        with pytest.raises(StudyError, match=r"study\.json: "):
+        with pytest.raises(StudyError, match=r"study\.json"):
             study.run(made, older)
 
 
