@@ -6,10 +6,15 @@
 from surrogates.depth.constraint import Dependent
 from surrogates.depth.insertion import insert, split, wake
 from surrogates.depth.pruning import change_bound, least, prune, shares
+from surrogates.depth.regularisers import Horizon, Magnitude, Regulariser, Squares
 from surrogates.depth.surgery import Surgery
 
 __all__ = [
     "Dependent",
+    "Horizon",
+    "Magnitude",
+    "Regulariser",
+    "Squares",
     "Surgery",
     "change_bound",
     "insert",

@@ -47,6 +47,8 @@ def fit(
     resume: bool = True,
     identity: Mapping[str, Any] | None = None,
     progress: Callable[[EpochState], None] | None = None,
+    regulariser: Callable[[Tensor], Tensor] | None = None,
+    sampler: torch.Generator | None = None,
 ) -> Result:
     """Train the net by mini-batches and leave it with the weights of least validation loss.
 
@@ -72,12 +74,19 @@ def fit(
     ``identity`` says what else the run depends on, above all which data it sees (plain values): a checkpoint of
     another identity is refused, as one of other settings is.
 
-    Raises ``SurrogateError`` for NaN or infinity in the data, for a net of which nothing trains, for a loss that
-    is no scalar tensor, for a checkpoint that is damaged or belongs to another net (also in an order or in what
-    is frozen) or other settings, and for a loss or gradient that is not finite: it names the epoch, the first
-    layer that is not finite, the steps and the last good checkpoint. This and any other exception
-    leaves the net with the weights it had then, to be looked into; the good ones are in the checkpoint. Not
-    for data that do not fit in memory.
+    ``regulariser`` R is a function of the steps of the net's time grid, such as one of ``surrogates.depth``:
+    updates minimise loss + R(τ). The trace reports R by itself, and no loss in it contains R, least of all the
+    validation loss that chooses the best weights. Its ``repr`` is part of what a checkpoint belongs to.
+
+    ``sampler`` draws the order of the samples instead of a generator of the settings' seed, and is left where the
+    run has brought it: runs of some epochs each, one after the other with one sampler, see what one run sees.
+
+    Raises ``SurrogateError`` for NaN or infinity in the data, for a regulariser without a time grid, for a net of
+    which nothing trains, for a loss that is no scalar tensor, for a checkpoint that is damaged or belongs to
+    another net (also in an order or in what is frozen) or other settings, and for a loss or gradient that is not
+    finite: it names the epoch, the first layer that is not finite, the steps and the last good checkpoint. This
+    and any other exception leaves the net with the weights it had then, to be looked into; the good ones are in
+    the checkpoint. Not for data that do not fit in memory.
     """
     began = time.perf_counter()
     path = None if checkpoint is None else Path(checkpoint)
@@ -89,10 +98,16 @@ def fit(
         raise SurrogateError(
             f"fit was given an optimiser and settings that ask for {settings.optimiser!r}: give one of them"
         )
+    if regulariser is not None:
+        if not isinstance(net, LayeredNet):
+            raise SurrogateError(
+                f"fit was given a regulariser of steps, but a {type(net).__name__} has none: leave it out"
+            )
+        identity = {**(identity or {}), "regulariser": repr(regulariser)}
     optimise = OPTIMISERS[settings.optimiser](net, settings) if optimiser is None else optimiser(net)
     rates = [group["lr"] for group in optimise.param_groups]
     course = {**settings.plain(), "optimiser": type(optimise).__name__, "rates": rates, **(identity or {})}
-    sampler = torch.Generator().manual_seed(settings.seed)
+    sampler = torch.Generator().manual_seed(settings.seed) if sampler is None else sampler
     start, loss = checkpoints.architecture(net), scalar(loss)
     trace, epoch, best_epoch, best_loss, best = Trace(), 0, 0, math.inf, _cloned(net)
     _note_times(trace, net)
@@ -117,7 +132,9 @@ def fit(
             for group, rate in zip(optimise.param_groups, rates, strict=True):
                 group["lr"] = rate * settings.rate(epoch, trace.valid_loss)
             try:
-                losses, norms, clipped, evaluations = _run_epoch(net, x, y, settings, loss, optimise, sampler)
+                losses, norms, clipped, evaluations = _run_epoch(
+                    net, x, y, settings, loss, optimise, sampler, regulariser
+                )
                 valid_loss = validate(net, *valid, loss)
             except NotFiniteError as error:
                 good = path is not None and path.exists()
@@ -131,6 +148,9 @@ def fit(
             trace.clipped.append(clipped)
             trace.evaluations.append(evaluations)
             _note_times(trace, net)
+            if regulariser is not None:
+                with torch.no_grad():
+                    trace.regulariser.append(regulariser(net.time()).item())
             if valid_loss < best_loss:
                 best_epoch, best_loss, best = epoch, valid_loss, _cloned(net)
             drawn, patient = randomness.state(device), not settings.out_of_patience(trace.valid_loss)
@@ -166,16 +186,16 @@ def fit(
     return Result(best_epoch, best_loss, epoch, ended, trace, time.perf_counter() - began)
 
 
-def _run_epoch(net, x, y, settings, loss, optimise, sampler) -> tuple[float, float, float, int]:
+def _run_epoch(net, x, y, settings, loss, optimise, sampler, regulariser) -> tuple[float, float, float, int]:
     """One pass in a new random order; returns mean loss and gradient norm, share clipped, evaluations."""
     net.train()
     if settings.batch is None:
-        value, norm, evaluations = update(net, x, y, loss, settings.clip, optimise)
+        value, norm, evaluations = update(net, x, y, loss, settings.clip, optimise, regulariser)
         return value, norm, float(settings.clip is not None and norm > settings.clip), evaluations
     batches = torch.randperm(len(x), generator=sampler).to(x.device).split(settings.batch)
     total, norms, clipped, evaluations = 0.0, 0.0, 0, 0
     for batch in batches:
-        value, norm, count = update(net, x[batch], y[batch], loss, settings.clip, optimise)
+        value, norm, count = update(net, x[batch], y[batch], loss, settings.clip, optimise, regulariser)
         total += value * len(batch)
         norms += norm
         clipped += settings.clip is not None and norm > settings.clip

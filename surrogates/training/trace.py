@@ -17,6 +17,7 @@ class Trace:
     evaluations     of loss and gradient: one per update, more where the optimiser searches along a line
     steps           τ_1 … τ_L before training and after each epoch, hence one row more; empty without a grid
     order           γ, one entry a row of ``steps``; empty unless the net has an ``Order.learned``
+    regulariser     R(τ) after the epoch, which no loss above contains; empty without one
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -27,6 +28,7 @@ class Trace:
     evaluations: list[int] = field(default_factory=list)
     steps: list[list[float]] = field(default_factory=list)
     order: list[float] = field(default_factory=list)
+    regulariser: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

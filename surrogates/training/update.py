@@ -22,8 +22,11 @@ def update(
     loss: Loss,
     clip: float | None,
     optimiser: torch.optim.Optimizer,
+    regulariser: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[float, float, int]:
     """One optimiser step; returns loss and gradient norm at the weights it started from, and evaluations.
+
+    With a ``regulariser`` R the step minimises loss + R(τ); the gradient is that of both, the loss is without R.
 
     Raises ``NotFiniteError``, before the step, where loss or gradient is not finite at those weights. A line
     search also evaluates trial steps, and may well leave the numbers on its way to a good one: there the loss
@@ -40,7 +43,8 @@ def update(
     def closure():  # the form that line-search optimisers need, and all others accept
         optimiser.zero_grad()
         value = loss(net(x), y)
-        value.backward()
+        goal = value if regulariser is None else value + regulariser(net.time())
+        goal.backward()
         gradients = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         found = torch.stack((value.detach().reshape(()), norm)).tolist()
@@ -49,11 +53,11 @@ def update(
                 raise NotFiniteError(where(net, x, "the gradient" if math.isfinite(found[0]) else "the loss"))
             for gradient in gradients:
                 gradient.fill_(math.nan)
-            value = torch.full_like(value.detach(), math.inf)
+            goal = torch.full_like(value.detach(), math.inf)
         elif clip is not None:
             nn.utils.clip_grads_with_norm_(net.parameters(), clip, norm)
         seen.append(found)
-        return value
+        return goal
 
     optimiser.step(closure)
     return *seen[0], len(seen)

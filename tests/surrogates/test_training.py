@@ -67,7 +67,7 @@ class TestFit:
         trace = fit(build(ResNet, "free"), TRAIN, VALID, SETTINGS).trace
         lengths = {name: len(entries) for name, entries in asdict(trace).items()}
         assert lengths.pop("steps") == SETTINGS.epochs + 1
-        assert lengths.pop("order") == 0
+        assert lengths.pop("order") == lengths.pop("regulariser") == 0
         assert set(lengths.values()) == {SETTINGS.epochs}
         assert json.loads(json.dumps(asdict(trace))) == asdict(trace)
 

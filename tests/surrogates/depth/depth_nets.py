@@ -49,7 +49,7 @@ def made(kind="ResNet", rule="positive", activation="tanh", layers=4, timed_lift
 def problem(count=7, seed=4):
     """Inputs and targets."""
     draw = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 3, generator=draw), torch.randn(count, 2, generator=draw)
+    return tuple(torch.randn(count, size, generator=draw, dtype=torch.float64) for size in (3, 2))
 
 
 @st.composite
