@@ -7,6 +7,7 @@ from surrogates.depth.constraint import Dependent
 from surrogates.depth.insertion import insert, split, wake
 from surrogates.depth.pruning import change_bound, least, prune, shares
 from surrogates.depth.regularisers import Horizon, Magnitude, Regulariser, Squares
+from surrogates.depth.sensitivity import Sensitivities, sensitivities, steer
 from surrogates.depth.surgery import Surgery
 
 __all__ = [
@@ -14,13 +15,16 @@ __all__ = [
     "Horizon",
     "Magnitude",
     "Regulariser",
+    "Sensitivities",
     "Squares",
     "Surgery",
     "change_bound",
     "insert",
     "least",
     "prune",
+    "sensitivities",
     "shares",
     "split",
+    "steer",
     "wake",
 ]
