@@ -1,5 +1,7 @@
 """Layers that go: which one is the least, what its going changes, and a bound of that."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -26,12 +28,13 @@ def shares(net: LayeredNet) -> Tensor:
     return net.steps().abs() / size.sum().clamp_min(torch.finfo(size.dtype).tiny)
 
 
-def least(net: LayeredNet, threshold: float = 0.01) -> int | None:
+def least(net: LayeredNet, threshold: float = 0.01, spared: Collection[int] = ()) -> int | None:
     """Return the number, from 1, of the layer of least share if that is below the threshold; the first of equals.
 
-    Never the lift, which is no layer, and never the last layer that is left: None then.
+    Never the lift, which is no layer, never one of the ``spared``, and nor the last layer that is left: then None.
     """
     found = shares(net)
+    found[[number - 1 for number in spared]] = torch.inf
     layer = int(found.argmin())
     return layer + 1 if net.layers > 1 and found[layer].item() < threshold else None
 

@@ -1,0 +1,166 @@
+"""Changes of depth within a training: a net with its optimiser, and what an event does to both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from surrogates.depth.grids import set_steps
+from surrogates.depth.insertion import insert, split
+from surrogates.depth.pruning import change_bound, least, prune, shares
+from surrogates.depth.record import Event
+from surrogates.depth.schedule import Growth
+from surrogates.depth.sensitivity import sensitivities, steer
+from surrogates.depth.surgery import Surgery
+from surrogates.nets.base import LayeredNet
+from surrogates.nets.fractional import Fractional
+
+Pair = tuple[Tensor, Tensor]
+_HALVINGS = 20  # of the step of a new layer, to a millionth
+
+
+@dataclass
+class Trained:
+    """A net in training: its optimiser, the epoch in which each layer came, and the work done so far."""
+
+    net: nn.Module
+    optimiser: torch.optim.Optimizer
+    born: list[int]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    work: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(value.numel() for value in self.net.parameters())
+
+    @torch.no_grad()
+    def measure(self, train: Pair, valid: Pair) -> tuple[Tensor, float, float]:
+        """Return the prediction on the training set, J there and J on the validation set."""
+        self.net.eval()
+        prediction = self.net(train[0])
+        self.work += self.size() * (len(train[0]) + len(valid[0])) / 3  # forward alone
+        return (
+            prediction,
+            self.loss(prediction, train[1]).item(),
+            self.loss(self.net(valid[0]), valid[1]).item(),
+        )
+
+    def become(self, surgery: Surgery, epoch: int) -> None:
+        """Go on with the net of a surgery, and the optimiser with it."""
+        surgery.transplant(self.optimiser)
+        self.born = [epoch if place.new else self.born[place.source] for place in surgery.plan]
+        self.net = surgery.net
+
+
+def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: Pair, valid: Pair) -> Event:
+    """Insert the layers that the rule allows, ``room`` at most, steer them and wake them."""
+    net, before = trained.net, trained.measure(train, valid)
+    found = sensitivities(net, *train, trained.loss)
+    trained.work += 2 * 2 * trained.size() * len(train[0])
+    layered = isinstance(net, LayeredNet)
+    upward = layered and (net.time.always_positive or isinstance(net, Fractional))
+    radius = growth.radius if layered else 1.0
+    scores = (found.descent(radius) if upward else found.norm(radius)).tolist()
+    mean = found.mean_present(radius).item()
+    count = growth.count if room is None else min(growth.count, room)
+    order = [
+        position for position in growth.choice.order(scores, epoch) if scores[position] > growth.ratio * mean
+    ]
+    chosen = sorted(order[:count])
+    if not chosen:
+        return _event(trained, epoch, "none", [], [], scores, mean, before, before)
+    surgery = insert(net, chosen)
+    trained.become(surgery, epoch)
+    layers = list(surgery.layers)
+    if layered:
+        slopes = [found.at[position].item() for position in chosen]
+        for index, layer in enumerate(layers):
+            if growth.radius > 0:
+                sign = -1.0 if upward or slopes[index] < 0 else 1.0
+                slopes[index] = steer(trained.net, layer, *train, trained.loss, radius=radius, sign=sign)
+                trained.work += 2 * 2 * trained.size() * len(train[0])
+        _wake(trained, growth, upward, layers, slopes, train, before[1])
+    return _event(
+        trained, epoch, "insert", layers, layers, scores, mean, before, trained.measure(train, valid)
+    )
+
+
+@torch.no_grad()
+def _wake(trained, growth, upward, layers, slopes, train, limit) -> None:
+    """Give new layers their steps, halved until J is not above what it was, within round-off."""
+    net = trained.net
+    size = growth.step * net.time().abs().sum().item() / (net.time.layers - len(layers))
+    if size == 0:
+        return
+    signs = [-1.0 if slope > 0 and not upward else 1.0 for slope in slopes]
+    start = {name: value.clone() for name, value in net.time.state_dict().items()}
+    for _ in range(_HALVINGS):
+        net.time.load_state_dict(start)
+        set_steps(
+            net.time,
+            {layer - 1 + net.timed_lift: sign * size for layer, sign in zip(layers, signs, strict=True)},
+        )
+        trained.work += trained.size() * len(train[0]) / 3
+        if trained.loss(net(train[0]), train[1]).item() <= limit * (1 + 1e-12):
+            return
+        size /= 2
+
+
+def halve(trained: Trained, epoch: int, train: Pair, valid: Pair) -> Event:
+    """Split the longest step."""
+    before = trained.measure(train, valid)
+    layer = int(trained.net.steps().detach().abs().argmax()) + 1
+    trained.become(split(trained.net, layer), epoch)
+    return _event(
+        trained,
+        epoch,
+        "split",
+        [layer, layer + 1],
+        [layer, layer + 1],
+        [],
+        0.0,
+        before,
+        trained.measure(train, valid),
+    )
+
+
+def cut(trained: Trained, threshold: float, grace: int, epoch: int, train: Pair, valid: Pair) -> Event | None:
+    """Remove the least layer if it is below the threshold and not too young; None if there is none."""
+    net = trained.net
+    young = [number for number, born in enumerate(trained.born, 1) if born > 0 and epoch - born < grace]
+    layer = least(net, threshold, young) if len(young) < net.layers else None
+    if layer is None:
+        return None
+    before = trained.measure(train, valid)
+    step, share = net.steps()[layer - 1].item(), shares(net)[layer - 1].item()
+    surgery = prune(net, layer)
+    bound = None
+    if net.activation.slope_bound is not None:
+        bound = change_bound(surgery, train[0]).square().mean().sqrt().item()
+    trained.become(surgery, epoch)
+    found = _event(trained, epoch, "prune", [layer], [], [], 0.0, before, trained.measure(train, valid))
+    return Event(**{**vars(found), "steps": [step], "shares": [share], "bound": bound})
+
+
+def _event(trained, epoch, kind, layers, present, scores, mean, before, after) -> Event:
+    net, steps, part = trained.net, [], []
+    if isinstance(net, LayeredNet):
+        steps = [net.steps()[layer - 1].item() for layer in present]
+        part = [shares(net)[layer - 1].item() for layer in present]
+    change = (after[0] - before[0]).square().flatten(1).sum(1).mean().sqrt().item()
+    return Event(
+        epoch=epoch,
+        kind=kind,
+        layers=list(layers),
+        depth=net.layers,
+        steps=steps,
+        shares=part,
+        sensitivities=scores,
+        mean=mean,
+        change=change,
+        bound=None,
+        train_loss=[before[1], after[1]],
+        valid_loss=[before[2], after[2]],
+    )

@@ -1,0 +1,192 @@
+"""When a net grows and when it is pruned: frozen objects that are plain data, and know nothing of any net."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, override
+
+import torch
+
+from surrogates.errors import SurrogateError
+from surrogates.training.door import demand, real, whole
+
+
+class Choice(ABC):
+    """An order in which positions are tried, from their sensitivities. A frozen dataclass."""
+
+    @abstractmethod
+    def order(self, scores: Sequence[float], epoch: int) -> list[int]:
+        """Return all positions, the one to be taken first in front."""
+
+
+@dataclass(frozen=True)
+class Largest(Choice):
+    """The most sensitive position first, as SensLI has it; of equals the earlier one."""
+
+    @override
+    def order(self, scores, epoch):
+        return sorted(range(len(scores)), key=lambda position: -scores[position])
+
+
+@dataclass(frozen=True)
+class Smallest(Choice):
+    """The least sensitive position first: what a sensitivity must beat to be worth its name."""
+
+    @override
+    def order(self, scores, epoch):
+        return sorted(range(len(scores)), key=lambda position: scores[position])
+
+
+@dataclass(frozen=True)
+class Drawn(Choice):
+    """A random order, a function of ``seed`` and epoch."""
+
+    seed: int = 0
+
+    @override
+    def order(self, scores, epoch):
+        draw = torch.Generator().manual_seed((self.seed << 20) + epoch)
+        return torch.randperm(len(scores), generator=draw).tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Layers by sensitivity: every so many epochs new ones where a layer matters most.
+
+    every       epochs between two insertions, >= 1; none after the last epoch
+    times       insertions at most, >= 0; None for no limit
+    count       layers at one time, >= 1
+    ratio       >= 0: only where the sensitivity exceeds this multiple of the mean of the layers there are (SensLI)
+    radius      >= 0, r: weights of a new layer are those of the ball ‖θ' − θ‖ ≤ r‖θ‖ around its neighbour's that
+                matter most to first order, which ranks positions, too (``Sensitivities.norm``, or ``descent`` where
+                steps are positive); 0 takes the neighbour's as they are
+    step        >= 0: |τ| that a new layer is woken with, as a share of the mean |τ|, halved until the training loss
+                is not above what it was; 0 leaves it at rest, for ``free`` and ``Dependent`` grids alone
+    choice      the order in which positions are taken: ``Largest()``, ``Smallest()``, ``Drawn(seed)``
+    """
+
+    every: int
+    times: int | None = None
+    count: int = 1
+    ratio: float = 1.0
+    radius: float = 0.5
+    step: float = 0.1
+    choice: Choice = Largest()
+
+    def __post_init__(self):
+        _check_when(self)
+        demand(self, "count", "a whole number >= 1", whole(self.count) and self.count >= 1)
+        for name in ("ratio", "radius", "step"):
+            value = getattr(self, name)
+            demand(self, name, "a number >= 0", real(value) and value >= 0)
+        demand(self, "choice", "Largest(), Smallest() or Drawn(seed)", isinstance(self.choice, Choice))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitting:
+    """Layers by refinement: every so many epochs the longest step becomes two of half its length.
+
+    every, times    as in ``Growth``
+    """
+
+    every: int
+    times: int | None = None
+
+    def __post_init__(self):
+        _check_when(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Layers that go: after an epoch the one of least share |τ|/Σ|τ| if that is below the threshold.
+
+    threshold   > 0 and < 1; 1 % as in arXiv 2306.16111
+    every       epochs between two looks, >= 1
+    first       epochs before the first look, >= 0
+    grace       epochs for which a new layer is spared, >= 0, as its step starts small
+    """
+
+    threshold: float = 0.01
+    every: int = 1
+    first: int = 0
+    grace: int = 10
+
+    def __post_init__(self):
+        demand(self, "threshold", "a number > 0 and < 1", real(self.threshold) and 0 < self.threshold < 1)
+        demand(self, "every", "a whole number >= 1", whole(self.every) and self.every >= 1)
+        for name in ("first", "grace"):
+            demand(self, name, "a whole number >= 0", whole(getattr(self, name)) and getattr(self, name) >= 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSchedule:
+    """How the depth of a net changes while it trains: grow, train, prune.
+
+    growth      ``Growth``, ``Splitting`` or None
+    pruning     ``Pruning`` or None
+    shallowest  layers that pruning leaves, >= 1
+    deepest     layers that growth does not exceed, None for no limit
+
+    Without growth and pruning the depth stays. After an epoch, pruning comes first. Wrong values raise
+    ``SurrogateError``.
+    """
+
+    growth: Growth | Splitting | None = None
+    pruning: Pruning | None = None
+    shallowest: int = 1
+    deepest: int | None = None
+
+    def __post_init__(self):
+        known = self.growth is None or isinstance(self.growth, Growth | Splitting)
+        demand(self, "growth", "a Growth, a Splitting or None", known)
+        demand(
+            self, "pruning", "a Pruning or None", self.pruning is None or isinstance(self.pruning, Pruning)
+        )
+        demand(self, "shallowest", "a whole number >= 1", whole(self.shallowest) and self.shallowest >= 1)
+        enough = self.deepest is None or (whole(self.deepest) and self.deepest >= self.shallowest)
+        demand(self, "deepest", "None or a whole number >= shallowest", enough)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the schedule as names and numbers, which ``from_plain`` reads."""
+        return _plain(self)
+
+    @staticmethod
+    def from_plain(description: Mapping[str, Any]) -> "DepthSchedule":
+        """Return the schedule that ``plain`` describes; ``SurrogateError`` for anything else."""
+        found = _made(description)
+        if not isinstance(found, DepthSchedule):
+            raise SurrogateError(
+                f"a depth schedule is a table with kind 'DepthSchedule', but was given {description!r}"
+            )
+        return found
+
+
+KINDS: Mapping[str, type] = {
+    kind.__name__: kind for kind in (DepthSchedule, Growth, Splitting, Pruning, Largest, Smallest, Drawn)
+}
+"""Every part of a schedule under the name that files use."""
+
+
+def _plain(part: Any) -> Any:
+    if not is_dataclass(part):
+        return part
+    values = {field.name: _plain(getattr(part, field.name)) for field in fields(part)}
+    return {"kind": type(part).__name__, **values}
+
+
+def _made(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return KINDS[value["kind"]](**{name: _made(each) for name, each in value.items() if name != "kind"})
+    except (KeyError, TypeError) as error:
+        raise SurrogateError(
+            f"a part of a depth schedule is a table with a kind of {', '.join(KINDS)} and its values, but was "
+            f"given {dict(value)!r} ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _check_when(part: Growth | Splitting) -> None:
+    demand(part, "every", "a whole number >= 1", whole(part.every) and part.every >= 1)
+    times = part.times
+    demand(part, "times", "None or a whole number >= 0", times is None or (whole(times) and times >= 0))
