@@ -6,6 +6,7 @@
 
 from surrogates.depth.constraint import Dependent
 from surrogates.depth.insertion import insert, split, wake
+from surrogates.depth.plain import Blocks
 from surrogates.depth.pruning import change_bound, least, prune, shares
 from surrogates.depth.record import DepthResult, DepthState, DepthTrace, Event
 from surrogates.depth.regularisers import Horizon, Magnitude, Regulariser, Squares
@@ -15,6 +16,7 @@ from surrogates.depth.sensitivity import Sensitivities, sensitivities, steer
 from surrogates.depth.surgery import Surgery
 
 __all__ = [
+    "Blocks",
     "Dependent",
     "DepthResult",
     "DepthSchedule",

@@ -1,6 +1,9 @@
 """Layers that come without changing the function: τ = 0 first, and what wakes them; or a step in two halves."""
 
 from collections.abc import Iterable
+from functools import singledispatch
+
+from torch import nn
 
 from surrogates.depth.grids import Place, set_steps
 from surrogates.depth.surgery import Surgery, rebuilt
@@ -8,7 +11,8 @@ from surrogates.errors import SurrogateError
 from surrogates.nets.base import LayeredNet
 
 
-def insert(net: LayeredNet, positions: int | Iterable[int]) -> Surgery:
+@singledispatch
+def insert(net: nn.Module, positions: int | Iterable[int]) -> Surgery:
     """Return the net with a new layer at each position, τ = 0 and parameters of its neighbour: the same function.
 
     Position g = 0 … L is the place after g layers, so that the new one has number g+1 (of several, each has one
@@ -27,22 +31,38 @@ def insert(net: LayeredNet, positions: int | Iterable[int]) -> Surgery:
     from 0 by its derivative (``sensitivity``) in all families that admit these rules; other rules need ``wake``
     first, and a fractional net always, since dJ/dτ is infinite at 0, like τ^{γ−1}. Costs copies of all parameters.
 
-    Raises ``SurrogateError`` for a position out of range or given twice, an ensemble, and a uniform grid. Source:
-    Herberg, Herzog, Köhne, Kreis and Schiela, SensLI (arXiv 2311.15995), there with zero weights instead of τ.
+    Nets without time steps: an identity in a ``FeedForward``, which only ReLU does not change again, and zero outer
+    weights in ``Blocks``, for every activation. Other classes join with ``insert.register``.
+
+    Raises ``SurrogateError`` for a position out of range or given twice, an ensemble, a uniform grid, and a net
+    that cannot. Source: Herberg, Herzog, Köhne, Kreis and Schiela, SensLI (arXiv 2311.15995), there without τ.
     """
-    given = [positions] if isinstance(positions, int) else list(positions)
-    if not given or len(set(given)) < len(given) or not all(_place(each, net.layers) for each in given):
-        raise SurrogateError(
-            f"a net of {net.layers} layers has positions 0 … {net.layers} for a new one, each of them once, but "
-            f"positions={positions!r}"
-        )
-    plan = []
+    raise SurrogateError(
+        f"no layer can be inserted into a {type(net).__name__}: use a family of surrogates.FAMILIES, FeedForward "
+        "or surrogates.depth.Blocks"
+    )
+
+
+@insert.register(LayeredNet)
+def _layered(net: LayeredNet, positions: int | Iterable[int]) -> Surgery:
+    given, plan = placed(net.layers, positions), []
     for position in range(net.layers + 1):
         if position in given:
             plan.append(Place(min(position, net.layers - 1), new=True))
         if position < net.layers:
             plan.append(Place(position))
     return rebuilt(net, plan)
+
+
+def placed(layers: int, positions: int | Iterable[int]) -> list[int]:
+    """Return positions 0 … L as a list; ``SurrogateError`` for one out of range or given twice, and for none."""
+    given = [positions] if isinstance(positions, int) else list(positions)
+    if not given or len(set(given)) < len(given) or not all(_place(each, layers) for each in given):
+        raise SurrogateError(
+            f"a net of {layers} layers has positions 0 … {layers} for a new one, each of them once, but "
+            f"positions={positions!r}"
+        )
+    return given
 
 
 def wake(net: LayeredNet, layer: int, step: float) -> None:

@@ -1,9 +1,10 @@
 """Layers that go: which one is the least, what its going changes, and a bound of that."""
 
 from collections.abc import Collection
+from functools import singledispatch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from surrogates.analysis.norm_bounds import constants
 from surrogates.depth.grids import Place
@@ -39,7 +40,8 @@ def least(net: LayeredNet, threshold: float = 0.01, spared: Collection[int] = ()
     return layer + 1 if net.layers > 1 and found[layer].item() < threshold else None
 
 
-def prune(net: LayeredNet, layer: int) -> Surgery:
+@singledispatch
+def prune(net: nn.Module, layer: int) -> Surgery:
     """Return the net without the layer of this number, from 1; all other weights as they are, bit for bit.
 
     A layer with τ = 0 changes nothing when it goes: states of all families are those of the net without it, to
@@ -50,8 +52,17 @@ def prune(net: LayeredNet, layer: int) -> Surgery:
     steps it is of the order of τ_l, with memory of τ_l^γ.
 
     Undoes ``insert``: weights, steps and moments are again what they were. Raises ``SurrogateError`` for a layer
-    that is not there, the only one, and an ensemble. Source: Herberg, Herzog and Köhne (arXiv 2306.16111).
+    that is not there, the only one, an ensemble, and a net that has none. Source: Herberg, Herzog and Köhne (arXiv
+    2306.16111).
     """
+    raise SurrogateError(
+        f"no layer can be taken from a {type(net).__name__}: use a family of surrogates.FAMILIES, FeedForward or "
+        "surrogates.depth.Blocks"
+    )
+
+
+@prune.register(LayeredNet)
+def _layered(net: LayeredNet, layer: int) -> Surgery:
     _check_layer(net, layer)
     return rebuilt(net, [Place(number) for number in range(net.layers) if number != layer - 1])
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from surrogates import caputo
 from surrogates.depth.grids import Place
 from surrogates.depth.surgery import Surgery, rebuilt
+from surrogates.errors import SurrogateError
 from surrogates.linearisation import linearise, refuse_ensemble
 from surrogates.losses import mse
 from surrogates.nets.additive import AdditiveDenseNet, _later
@@ -55,8 +57,9 @@ class Sensitivities:
         return (self.present.abs() + radius * self.present_size * self.present_slope).mean()
 
 
+@singledispatch
 def sensitivities(
-    net: LayeredNet, x: Tensor, y: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = mse
+    net: nn.Module, x: Tensor, y: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = mse
 ) -> Sensitivities:
     """Return what a new layer at each position would change, for J = loss(net(x), y) over all given samples.
 
@@ -75,9 +78,18 @@ def sensitivities(
     concatenating one costates of the new entries through columns copied from its neighbour's.
 
     The loss is any scalar function of all predictions, and the average over samples is its own. Costs an adjoint of
-    2L+1 layers; keeps its states. Raises ``SurrogateError`` for an ensemble, a ``uniform`` grid and what net and
-    loss refuse. Source: Herberg, Herzog, Köhne, Kreis and Schiela (arXiv 2311.15995), there in weights that are 0.
+    2L+1 layers; keeps its states. In ``FeedForward`` nets and ``Blocks`` the same is in weights (``plain``). Raises
+    ``SurrogateError`` for an ensemble, a ``uniform`` grid, a net that cannot grow and what net and loss refuse.
+    Source: Herberg, Herzog, Köhne, Kreis and Schiela (arXiv 2311.15995), there in weights that are 0.
     """
+    raise SurrogateError(
+        f"a {type(net).__name__} has no sensitivities, as no layer can be inserted into it: use a family of "
+        "surrogates.FAMILIES, FeedForward or surrogates.depth.Blocks"
+    )
+
+
+@sensitivities.register(LayeredNet)
+def _layered(net: LayeredNet, x: Tensor, y: Tensor, loss=mse) -> Sensitivities:
     refuse_ensemble(net)
     plan = [Place(0, new=True)]
     for number in range(net.layers):
