@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         model,
         training,
     )
-    from surrogates.baselines import BASELINES, Convolutional, FeedForward, Recurrent
+    from surrogates.baselines import BASELINES, Blocks, Convolutional, FeedForward, Recurrent
     from surrogates.model import Model
     from surrogates.nets import (
         FAMILIES,
@@ -47,6 +47,7 @@ __all__ = [
     "FAMILIES",
     "RULES",
     "AdditiveDenseNet",
+    "Blocks",
     "ConcatenatingDenseNet",
     "Convolutional",
     "FeedForward",
@@ -79,6 +80,7 @@ __all__ = [
 _HOME = {
     "AdditiveDenseNet": "nets",
     "BASELINES": "baselines",
+    "Blocks": "baselines",
     "ConcatenatingDenseNet": "nets",
     "Convolutional": "baselines",
     "FAMILIES": "nets",

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from surrogates.baselines import BASELINES
+from surrogates.depth.constraint import Dependent
 from surrogates.errors import SurrogateError
 from surrogates.nets import FAMILIES
 from surrogates.time_grid import RULES, TimeGrid
@@ -32,6 +33,7 @@ FUNCTIONS: Mapping[str, Callable] = MappingProxyType(
 )
 """Functions of torch that can be described, under the name that files use."""
 
+_GRIDS = {**RULES, Dependent.rule: Dependent}
 _TWINS = {F.tanh: torch.tanh, F.relu: torch.relu, F.sigmoid: torch.sigmoid}  # torch has each twice
 _PACKAGE = __package__ + "."
 
@@ -119,7 +121,7 @@ def _made(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     if "time grid" in value:
-        return RULES[value["time grid"]](value["layers"], 1.0)  # its constants come with the state_dict
+        return _GRIDS[value["time grid"]](value["layers"], 1.0)  # its constants come with the state_dict
     if "function" in value:
         return FUNCTIONS[value["function"]]
     module, _, name = value["object"].rpartition(".")
@@ -130,14 +132,14 @@ def _made(value: Any) -> Any:
 
 
 def _rule(grid: TimeGrid) -> str:
-    """The entry of ``RULES`` that makes grids of this class with these parameters and buffers."""
-    for rule, make in RULES.items():
+    """The rule that makes grids of this class with these parameters and buffers."""
+    for rule, make in _GRIDS.items():
         fresh = make(grid.layers, 1.0)
         if type(fresh) is type(grid) and fresh.state_dict().keys() == grid.state_dict().keys():
             return rule
     raise SurrogateError(
         f"a time grid of class {type(grid).__name__} cannot be stored without code; use one of the rules "
-        f"{', '.join(RULES)}"
+        f"{', '.join(_GRIDS)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Baselines: feed-forward, convolutional and recurrent nets from torch's own parts, without time steps."""
+"""Baselines: feed-forward, residual, convolutional, recurrent nets from torch's own parts, without time steps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -105,6 +105,55 @@ class FeedForward(Baseline):
         )
 
 
+class Block(nn.Module):
+    """y ↦ V σ(K y + b): the increment of a two-weight residual block; K, V (w, w), b (w,)."""
+
+    def __init__(self, width: int, generator: torch.Generator | None = None):
+        super().__init__()
+        self.inner = _drawn(generator, width, nn.Linear, width, width)
+        self.outer = _drawn(generator, width, nn.Linear, width, width, bias=False)
+
+
+class Blocks(Baseline):
+    """y_0 = σ(K_0 x + b_0), y_l = y_{l−1} + V_l σ(K_l y_{l−1} + b_l), R y_L + r: two-weight residual blocks.
+
+    Shapes: x (batch, inputs), y (batch, width), ``layers`` L blocks. Without time steps: the outer weights V do
+    what τ does in a ``ResNet``, and V = 0 is a block at rest. Twice the weights of a ``ResNet`` of equal width.
+    Drawn as the other baselines; raises ``SurrogateError`` as they do. Source: SensLI (arXiv 2311.15995).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        layers: int,
+        activation: Callable[[Tensor], Tensor] = torch.tanh,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self._demand({"inputs": inputs, "outputs": outputs, "width": width, "layers": layers})
+        self.inputs, self.outputs, self.width, self.layers = inputs, outputs, width, layers
+        self.activation = activation
+        self.first = _drawn(generator, inputs, nn.Linear, inputs, width)
+        self.hidden = nn.ModuleList(Block(width, generator) for _ in range(layers))
+        self.readout = _drawn(generator, width, nn.Linear, width, outputs)
+
+    def represent(self, x: Tensor) -> Tensor:
+        """Return y_L, shape (batch, width)."""
+        y = self.activation(self.first(x))
+        for block in self.hidden:
+            y = y + block.outer(self.activation(block.inner(y)))
+        return y
+
+    def extra_repr(self) -> str:
+        """Add width, layers and activation to the description."""
+        return (
+            f"{super().extra_repr()}, width={self.width}, layers={self.layers}, "
+            f"activation={_named(self.activation)}"
+        )
+
+
 class Convolutional(Baseline):
     """``layers`` 1-D convolutions over the receivers, zero beyond their ends, then a linear readout of all.
 
@@ -200,7 +249,7 @@ class Recurrent(Baseline):
         )
 
 
-BASELINES: tuple[type[Baseline], ...] = (FeedForward, Convolutional, Recurrent)
+BASELINES: tuple[type[Baseline], ...] = (FeedForward, Blocks, Convolutional, Recurrent)
 """Every baseline; tests and stored models run over this list."""
 
 

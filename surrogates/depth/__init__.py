@@ -4,9 +4,10 @@
 ``sensitivities`` says where one would matter, and ``fit`` trains by a ``DepthSchedule``.
 """
 
+from surrogates.baselines import Blocks
+from surrogates.depth import plain
 from surrogates.depth.constraint import Dependent
 from surrogates.depth.insertion import insert, split, wake
-from surrogates.depth.plain import Blocks
 from surrogates.depth.pruning import change_bound, least, prune, shares
 from surrogates.depth.record import DepthResult, DepthState, DepthTrace, Event
 from surrogates.depth.regularisers import Horizon, Magnitude, Regulariser, Squares
@@ -39,6 +40,7 @@ __all__ = [
     "fit",
     "insert",
     "least",
+    "plain",
     "prune",
     "sensitivities",
     "shares",

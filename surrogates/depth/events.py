@@ -1,7 +1,7 @@
 """Changes of depth within a training: a net with its optimiser, and what an event does to both."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,14 @@ from surrogates.depth.insertion import insert, split
 from surrogates.depth.pruning import change_bound, least, prune, shares
 from surrogates.depth.record import Event
 from surrogates.depth.schedule import Growth
-from surrogates.depth.sensitivity import sensitivities, steer
+from surrogates.depth.sensitivity import MOVES, sensitivities, steer
 from surrogates.depth.surgery import Surgery
 from surrogates.nets.base import LayeredNet
 from surrogates.nets.fractional import Fractional
+from surrogates.order import Order
 
 Pair = tuple[Tensor, Tensor]
-_HALVINGS = 20  # of the step of a new layer, to a millionth
+_SHORTEST = 1e-5  # share of the mean step that a new layer is woken with at least
 
 
 @dataclass
@@ -29,7 +30,6 @@ class Trained:
     born: list[int]
     loss: Callable[[Tensor, Tensor], Tensor]
     work: float = 0.0
-    losses: list[float] = field(default_factory=list)
 
     def size(self) -> int:
         """Number of parameters."""
@@ -60,7 +60,7 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
     found = sensitivities(net, *train, trained.loss)
     trained.work += 2 * 2 * trained.size() * len(train[0])
     layered = isinstance(net, LayeredNet)
-    upward = layered and (net.time.always_positive or isinstance(net, Fractional))
+    upward = layered and net.time.always_positive
     radius = growth.radius if layered else 1.0
     scores = (found.descent(radius) if upward else found.norm(radius)).tolist()
     mean = found.mean_present(radius).item()
@@ -71,16 +71,22 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
     chosen = sorted(order[:count])
     if not chosen:
         return _event(trained, epoch, "none", [], [], scores, mean, before, before)
-    surgery = insert(net, chosen)
+    while True:
+        surgery, slopes = insert(net, chosen), [found.at[position].item() for position in chosen]
+        if layered and growth.radius > 0:
+            for index, layer in enumerate(surgery.layers):
+                sign = -1.0 if upward or slopes[index] < 0 else 1.0
+                slopes[index] = steer(surgery.net, layer, *train, trained.loss, radius=radius, sign=sign)
+                trained.work += 2 * (MOVES + 1) * trained.size() * len(train[0])
+        good = [position for position, slope in zip(chosen, slopes, strict=True) if slope < 0 or not upward]
+        if good == chosen:
+            break
+        chosen = good  # a ball that to first order had weights of descent need not have them
+        if not chosen:
+            return _event(trained, epoch, "none", [], [], scores, mean, before, before)
     trained.become(surgery, epoch)
     layers = list(surgery.layers)
-    if layered:
-        slopes = [found.at[position].item() for position in chosen]
-        for index, layer in enumerate(layers):
-            if growth.radius > 0:
-                sign = -1.0 if upward or slopes[index] < 0 else 1.0
-                slopes[index] = steer(trained.net, layer, *train, trained.loss, radius=radius, sign=sign)
-                trained.work += 2 * 2 * trained.size() * len(train[0])
+    if layered and growth.step > 0:
         _wake(trained, growth, upward, layers, slopes, train, before[1])
     return _event(
         trained, epoch, "insert", layers, layers, scores, mean, before, trained.measure(train, valid)
@@ -89,23 +95,27 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
 
 @torch.no_grad()
 def _wake(trained, growth, upward, layers, slopes, train, limit) -> None:
-    """Give new layers their steps, halved until J is not above what it was, within round-off."""
+    """Give new layers their steps, less and less until J is not above what it was, within round-off.
+
+    Each time the gain is halved, which is the step, with memory its power γ.
+    """
     net = trained.net
-    size = growth.step * net.time().abs().sum().item() / (net.time.layers - len(layers))
-    if size == 0:
-        return
+    mean = net.time().abs().sum().item() / (net.time.layers - len(layers))
+    size, shrink = growth.step * mean, 0.5
+    if isinstance(net, Fractional):
+        order = net.order().item() if isinstance(net.order, Order) else net.order
+        shrink = 0.5 ** (1 / order)
     signs = [-1.0 if slope > 0 and not upward else 1.0 for slope in slopes]
     start = {name: value.clone() for name, value in net.time.state_dict().items()}
-    for _ in range(_HALVINGS):
+    while True:
         net.time.load_state_dict(start)
-        set_steps(
-            net.time,
-            {layer - 1 + net.timed_lift: sign * size for layer, sign in zip(layers, signs, strict=True)},
-        )
+        places = [layer - 1 + net.timed_lift for layer in layers]
+        set_steps(net.time, {place: sign * size for place, sign in zip(places, signs, strict=True)})
         trained.work += trained.size() * len(train[0]) / 3
-        if trained.loss(net(train[0]), train[1]).item() <= limit * (1 + 1e-12):
+        value = trained.loss(net(train[0]), train[1]).item()
+        if value <= limit * (1 + 1e-12) or size * shrink < _SHORTEST * mean:
             return
-        size /= 2
+        size *= shrink
 
 
 def halve(trained: Trained, epoch: int, train: Pair, valid: Pair) -> Event:

@@ -85,7 +85,8 @@ def set_steps(grid: TimeGrid, steps: Mapping[int, float]) -> None:
 
     ``fixed``, ``free`` and ``positive`` keep all other steps; ``simplex`` and ``Dependent`` keep the horizon, for
     which ``simplex`` scales the others, and ``Dependent`` the last one or, where that one is given, the others. A
-    step of ``positive`` that was at rest gets the mean scale of those that were not, so that it moves as they do.
+    step of ``positive`` that was at rest gets the mean of those that were not as its scale, so that it moves as
+    they do.
     Raises ``SurrogateError`` for steps that the rule cannot have.
     """
     raise SurrogateError(
@@ -107,7 +108,7 @@ def _set_plain(grid, steps):
 @torch.no_grad()
 def _set_positive(grid, steps):
     _check(grid, steps)
-    awake = grid.start[grid.start > 0]
+    awake = grid()[grid.start > 0]
     scale = awake.mean() if len(awake) else torch.as_tensor(sum(steps.values()) / len(steps))
     for layer, step in steps.items():
         if grid.start[layer] == 0:

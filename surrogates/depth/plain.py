@@ -1,14 +1,13 @@
 """Nets without time steps that grow: feed-forward by identities, residual blocks by zero outer weights."""
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import override
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from surrogates import activations
-from surrogates.baselines import Baseline, FeedForward, _drawn
+from surrogates.baselines import Blocks, FeedForward
 from surrogates.depth.grids import Place
 from surrogates.depth.insertion import insert, placed
 from surrogates.depth.pruning import prune
@@ -16,53 +15,6 @@ from surrogates.depth.sensitivity import Sensitivities, sensitivities
 from surrogates.depth.surgery import Origin, Surgery
 from surrogates.errors import SurrogateError
 from surrogates.losses import mse
-
-
-class Block(nn.Module):
-    """y ↦ V σ(K y + b): the increment of a two-weight residual block; K, V (w, w), b (w,)."""
-
-    def __init__(self, width: int, generator: torch.Generator | None = None):
-        super().__init__()
-        self.inner = _drawn(generator, width, nn.Linear, width, width)
-        self.outer = _drawn(generator, width, nn.Linear, width, width, bias=False)
-
-
-class Blocks(Baseline):
-    """y_0 = σ(K_0 x + b_0), y_l = y_{l−1} + V_l σ(K_l y_{l−1} + b_l), R y_L + r: two-weight residual blocks.
-
-    Shapes: x (batch, inputs), y (batch, width), ``layers`` L blocks. Without time steps: the outer weights V do
-    what τ does in a ``ResNet``, and V = 0 is a block at rest. Twice the weights of a ``ResNet`` of equal width.
-    Drawn as the other baselines; raises ``SurrogateError`` as they do. Source: SensLI (arXiv 2311.15995).
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        width: int,
-        layers: int,
-        activation: Callable[[Tensor], Tensor] = torch.tanh,
-        generator: torch.Generator | None = None,
-    ):
-        super().__init__()
-        self._demand({"inputs": inputs, "outputs": outputs, "width": width, "layers": layers})
-        self.inputs, self.outputs, self.width, self.layers = inputs, outputs, width, layers
-        self.activation = activation
-        self.first = _drawn(generator, inputs, nn.Linear, inputs, width)
-        self.hidden = nn.ModuleList(Block(width, generator) for _ in range(layers))
-        self.readout = _drawn(generator, width, nn.Linear, width, outputs)
-
-    @override
-    def represent(self, x):
-        y = self.activation(self.first(x))
-        for block in self.hidden:
-            y = y + block.outer(self.activation(block.inner(y)))
-        return y
-
-    @override
-    def extra_repr(self):
-        return f"{super().extra_repr()}, width={self.width}, layers={self.layers}"
-
 
 Plain = FeedForward | Blocks
 

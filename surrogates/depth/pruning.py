@@ -17,6 +17,9 @@ from surrogates.nets.base import LayeredNet
 from surrogates.nets.concatenating import ConcatenatingDenseNet
 from surrogates.nets.recursive import RecursiveNet
 
+SAMPLES = 1024
+"""Samples whose states ``change_bound`` keeps at one time."""
+
 
 @torch.no_grad()
 def shares(net: LayeredNet) -> Tensor:
@@ -94,20 +97,22 @@ def change_bound(surgery: Surgery, x: Tensor) -> Tensor:
             "give what prune returned"
         )
     (gone,) = set(range(old.layers)) - {place.source for place in surgery.plan}
-    states = _standing(old, old.states(x), gone)
-    table = constants(net)
-    defects = (states[1:] - _scheme(net, states)).double().norm(dim=-1)  # (L, n)
-    errors = [(net.lift(x) - states[0][..., : net.width]).double().norm(dim=-1)]
-    for m, defect in enumerate(defects):
-        before = torch.stack(errors)
-        if table.apart:
-            own = table.fields[m, m] * before[-1] + defect
-            errors.append((before[-1].square() + own.square()).sqrt())
-        else:
-            errors.append((table.direct[m, : m + 1] + table.fields[m, : m + 1]) @ before + defect)
-    readout = torch.linalg.matrix_norm(net.readout_weight.double(), 2)
-    end = (net.readout(states[-1]) - old(x)).double().norm(dim=-1)
-    return readout * errors[-1] + end
+    table, readout = constants(net), torch.linalg.matrix_norm(net.readout_weight.double(), 2)
+    found = []
+    for part in x.split(SAMPLES):
+        states = _standing(old, old.states(part), gone)
+        defects = (states[1:] - _scheme(net, states)).double().norm(dim=-1)  # (L−1, n)
+        errors = [(net.lift(part) - states[0][..., : net.width]).double().norm(dim=-1)]
+        for m, defect in enumerate(defects):
+            before = torch.stack(errors)
+            if table.apart:
+                own = table.fields[m, m] * before[-1] + defect
+                errors.append((before[-1].square() + own.square()).sqrt())
+            else:
+                errors.append((table.direct[m, : m + 1] + table.fields[m, : m + 1]) @ before + defect)
+        end = (net.readout(states[-1]) - old(part)).double().norm(dim=-1)
+        found.append(readout * errors[-1] + end)
+    return torch.cat(found)
 
 
 def _standing(net: LayeredNet, states: Tensor, gone: int) -> Tensor:

@@ -232,6 +232,8 @@ def _check(net, settings, schedule, regulariser) -> None:
             "optimiser 'adam', or give an optimiser such as SGD"
         )
     growth = schedule.growth
+    if isinstance(growth, Growth):
+        insert(net, 0)  # what cannot grow says so now
     if isinstance(net, LayeredNet):
         rests = isinstance(growth, Growth) and growth.step == 0
         if rests and (net.positive_steps_only or net.time.always_positive):

@@ -20,6 +20,12 @@ from surrogates.nets.fractional import Fractional
 from surrogates.nets.recursive import RecursiveNet
 from surrogates.order import Order
 
+SAMPLES = 1024
+"""Samples whose states are kept at one time; the loss sees all of them, whatever it does with them."""
+
+MOVES = 4
+"""Moves in which ``steer`` goes: a slope over weights turns within the distances of interest."""
+
 _FAINT = 1e-200  # a step that moves no sum of steps, and leaves ratios with it exact
 
 
@@ -77,10 +83,14 @@ def sensitivities(
     is what the history by itself has of D^γ y. An additive DenseNet has a field into each later state, a
     concatenating one costates of the new entries through columns copied from its neighbour's.
 
+    The new step is one more. Grids that keep their horizon, ``simplex`` and ``Dependent``, take it from the others,
+    which adds the same number to s at all positions (with memory, nothing to dJ/dc): their order stands.
+
     The loss is any scalar function of all predictions, and the average over samples is its own. Costs an adjoint of
-    2L+1 layers; keeps its states. In ``FeedForward`` nets and ``Blocks`` the same is in weights (``plain``). Raises
-    ``SurrogateError`` for an ensemble, a ``uniform`` grid, a net that cannot grow and what net and loss refuse.
-    Source: Herberg, Herzog, Köhne, Kreis and Schiela (arXiv 2311.15995), there in weights that are 0.
+    2L+1 layers and keeps its states for ``SAMPLES`` samples. In ``FeedForward`` nets and ``Blocks`` the same is in
+    weights (``plain``). Raises ``SurrogateError`` for an ensemble, a ``uniform`` grid, a net that cannot grow and
+    what net and loss refuse. Source: Herberg, Herzog, Köhne, Kreis and Schiela (arXiv 2311.15995), there in weights
+    that are 0.
     """
     raise SurrogateError(
         f"a {type(net).__name__} has no sensitivities, as no layer can be inserted into it: use a family of "
@@ -109,17 +119,21 @@ def steer(
 ) -> float:
     """Move θ of the layer of this number, from 1, by r‖θ‖ along ``sign`` · ds/dθ, in place, and return s there.
 
-    For a layer at rest, whose weights are of no consequence for the function. With sign −1, s falls to
-    s − r‖θ‖‖ds/dθ‖ to first order: where steps may only grow, a layer of negative s lowers J once it is woken. A
-    layer whose derivative is 0 stays as it is. Costs two adjoints.
+    In ``MOVES`` moves of r‖θ‖/MOVES, each along the derivative where it starts, so θ stays in the ball of
+    ``Sensitivities.norm`` and, to first order in r, reaches the s that it says. For a layer at rest, whose weights
+    are of no consequence for the function: with sign −1 s falls, and where s < 0 a step from 0 upwards lowers J.
+    Costs MOVES + 1 adjoints.
     """
-    _, gradients = _pairing(net, x, y, loss)
     with torch.no_grad():
-        parts, along = (_by_layer(net, *each)[layer - 1] for each in (_raw(net), gradients))
-        size, slope = _norm(parts), _norm(along)
-        if slope > 0:
+        parts = _by_layer(net, *_raw(net))[layer - 1]
+        length = radius * _norm(parts) / MOVES
+    for _ in range(MOVES):
+        _, gradients = _pairing(net, x, y, loss)
+        with torch.no_grad():
+            along = _by_layer(net, *gradients)[layer - 1]
+            slope = _norm(along)
             for part, gradient in zip(parts, along, strict=True):
-                part += sign * radius * size / slope * gradient
+                part += sign * length / slope.clamp_min(torch.finfo(slope.dtype).tiny) * gradient
     return _pairing(net, x, y, loss)[0][layer - 1].item()
 
 
@@ -131,27 +145,32 @@ def _measured(surgery: Surgery, x, y, loss) -> Sensitivities:
     size = torch.stack([_norm(parts) for parts in _alone(net, surgery.plan)])
     new = torch.tensor([place.new for place in surgery.plan])
     with torch.no_grad():
-        value = loss(net(x), y).detach()
+        value = loss(surgery.old(x), y)
     return Sensitivities(value, at[new], slope[new], size[new], at[~new], slope[~new], size[~new])
 
 
 def _pairing(net: LayeredNet, x, y, loss) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """s_l = ⟨p_l, f_l⟩ of all layers, (L,), and its derivatives in the raw weights and biases of the layers."""
     with torch.no_grad():
-        states = net.states(x)
+        prediction = torch.cat([net(part) for part in x.split(SAMPLES)])
     with torch.enable_grad():
-        prediction = net.readout(states[-1]).detach().requires_grad_()
+        prediction.requires_grad_()
         (by_prediction,) = torch.autograd.grad(loss(prediction, y), prediction)
-    with torch.no_grad():
-        costates = linearise(net, states).costates(by_prediction @ net.readout_weight)
     raw = tuple(part.detach().requires_grad_() for part in _raw(net))
-    with torch.enable_grad():
-        found = torch.stack([torch.sum(p * f) for p, f in _pairs(net, states, costates, *raw)])
-        gradients = torch.autograd.grad(found.sum(), raw)
-    found = found.detach()
-    if isinstance(net, Fractional):
-        found = found - torch.sum(costates[1:] * _recalled(net, states), (1, 2))
-    return found, gradients
+    found, gradients = torch.zeros(net.layers).to(prediction), [torch.zeros_like(part) for part in raw]
+    for part, by_part in zip(x.split(SAMPLES), by_prediction.split(SAMPLES), strict=True):
+        with torch.no_grad():
+            states = net.states(part)
+            costates = linearise(net, states).costates(by_part @ net.readout_weight)
+        with torch.enable_grad():
+            pairs = torch.stack([torch.sum(p * f) for p, f in _pairs(net, states, costates, *raw)])
+            slopes = torch.autograd.grad(pairs.sum(), raw)
+        found += pairs.detach()
+        for total, slope in zip(gradients, slopes, strict=True):
+            total += slope
+        if isinstance(net, Fractional):
+            found -= torch.sum(costates[1:] * _recalled(net, states), (1, 2))
+    return found, tuple(gradients)
 
 
 def _pairs(net: LayeredNet, states, costates, weight, bias) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,12 +7,13 @@ from small_training import SETTINGS, TRAIN, VALID, data, same
 from torch import nn
 
 from surrogates import ResNet, SurrogateError, TimeGrid
-from surrogates.baselines import BASELINES, Baseline, Convolutional, FeedForward, Recurrent
+from surrogates.baselines import BASELINES, Baseline, Blocks, Convolutional, FeedForward, Recurrent
 from surrogates.losses import mse
 from surrogates.training import fit
 
 SIZES = {
     FeedForward: {"inputs": 3, "outputs": 2, "width": 8, "layers": 2},
+    Blocks: {"inputs": 3, "outputs": 2, "width": 8, "layers": 2},
     Convolutional: {"channels": 1, "receivers": 3, "outputs": 2, "width": 8, "layers": 2},
     Recurrent: {"steps": 3, "features": 1, "outputs": 2, "width": 8, "layers": 2},
 }

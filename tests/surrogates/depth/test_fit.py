@@ -7,10 +7,11 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from depth_nets import GROWING as GROWING_RULES
 from depth_nets import KINDS, made, problem, scattered
 from small_training import StopAfter
 
-from surrogates import Fractional, ResNet, SurrogateError, TimeGrid, depth, ensemble, training
+from surrogates import Fractional, ResNet, SurrogateError, TimeGrid, architecture, depth, ensemble, training
 from surrogates.depth import (
     DepthSchedule,
     Drawn,
@@ -21,6 +22,7 @@ from surrogates.depth import (
     Pruning,
     Smallest,
     Splitting,
+    insert,
 )
 from surrogates.training import Settings
 
@@ -136,6 +138,17 @@ class TestEvents:
         assert found.trace.parameters[0] < found.trace.parameters[2] < found.trace.parameters[4]
         assert found.trace.work == sorted(found.trace.work)
         assert json.loads(json.dumps(asdict(found.trace))) == asdict(found.trace)
+
+    @pytest.mark.parametrize("time_rule", GROWING_RULES)
+    @pytest.mark.parametrize("radius", [0.0, 0.5])
+    def test_grows_under_every_rule(self, time_rule, radius):
+        schedule = DepthSchedule(growth=Growth(every=1, times=2, ratio=0.0, radius=radius, count=2))
+        found = depth.fit(made(rule=time_rule, timed_lift=True), TRAIN, VALID, SETTINGS, schedule)
+        if radius > 0:  # otherwise only where the neighbour's weights descend by a positive step
+            assert found.trace.depth[2:] == [8] * 4
+        assert found.trace.depth[-1] > 4
+        for event in found.trace.events:
+            assert event.train_loss[1] <= event.train_loss[0] * (1 + 1e-6) or min(event.steps) < 1e-6
 
     @pytest.mark.parametrize("time_rule", ["free", "dependent"])
     def test_a_layer_at_rest_grows_by_its_own_derivative(self, time_rule):
@@ -286,9 +299,31 @@ class TestRefuses:
             with pytest.raises(SurrogateError, match="never wake"):
                 depth.fit(made(kind, "positive"), TRAIN, VALID, SETTINGS, schedule)
 
+    def test_a_net_that_cannot_grow_before_it_trains(self):
+        net = ResNet(3, 2, 4, TimeGrid.uniform(4, 1.0))
+        with pytest.raises(SurrogateError, match="equal steps"):
+            depth.fit(net, TRAIN, VALID, SETTINGS, DepthSchedule(growth=Growth(every=100)))
+
     def test_no_schedule(self):
         with pytest.raises(SurrogateError, match="needs a DepthSchedule"):
             depth.fit(made(), TRAIN, VALID, SETTINGS, Growth(every=1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_single_precision(kind):
+    train, valid = (tuple(part.float() for part in pair) for pair in (TRAIN, VALID))
+    found = depth.fit(made(kind).float(), train, valid, SETTINGS, BOTH)
+    assert found.last(valid[0]).dtype == torch.float32
+    assert {event.kind for event in found.trace.events} == {"insert", "prune"}
+
+
+@pytest.mark.parametrize("time_rule", GROWING_RULES)
+def test_a_grown_net_can_be_stored(time_rule):
+    """Also with a layer at rest."""
+    net, (x, _) = insert(made(rule=time_rule), 2).net, problem()
+    again = architecture.build(architecture.describe(net))
+    again.load_state_dict(net.state_dict(), assign=True)
+    assert torch.equal(again(x), net(x))
 
 
 def test_growing_a_fractional_net_keeps_its_order():

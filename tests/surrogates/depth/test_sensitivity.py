@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surrogates import AdditiveDenseNet, Fractional, SurrogateError, adjoint, caputo
-from surrogates.depth import insert, sensitivities, steer, wake
+from surrogates.depth import change_bound, insert, prune, sensitivities, steer, wake
 from surrogates.losses import mse
 
 
@@ -93,6 +93,18 @@ class TestAtZero:
         sensitivities(net, x, y)
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
         assert all(value.grad is None for value in net.parameters())
+
+    @pytest.mark.parametrize("kind", ["Fractional", "AdditiveDenseNet"])
+    def test_more_samples_than_are_held_at_once(self, kind, monkeypatch):
+        """In parts of any size it is the same, also for a loss that is no sum over samples."""
+        net, (x, y) = made(kind), problem(8)
+        whole, bound = sensitivities(net, x, y, worst), change_bound(prune(net, 2), x)
+        monkeypatch.setattr("surrogates.depth.sensitivity.SAMPLES", 3)
+        monkeypatch.setattr("surrogates.depth.pruning.SAMPLES", 3)
+        parts = sensitivities(net, x, y, worst)
+        for name, value in vars(whole).items():
+            torch.testing.assert_close(getattr(parts, name), value, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(change_bound(prune(net, 2), x), bound, rtol=1e-12, atol=1e-14)
 
     def test_is_over_all_samples(self):
         """A mean over two halves is the mean of both."""
