@@ -62,8 +62,9 @@ def test_progress_counts_to_the_end_and_a_finished_data_set_is_left_alone(
 
 # A script without a main guard, as a user writes it. It stands still once HOLD samples are in the folder.
 SCRIPT = """
-import multiprocessing, sys, time
+import multiprocessing, signal, sys, time
 import data
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
 recipe, out, hold = sys.argv[1], sys.argv[2], int(sys.argv[3])
 def watch(event):
     if event.done >= hold:
