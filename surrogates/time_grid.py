@@ -48,7 +48,8 @@ class TimeGrid(nn.Module, ABC):
     of Antil, Díaz and Herberg (arXiv 2204.08528); learned steps go back to Benning et al. (doi
     10.3934/jcd.2019009). Do not use ``free`` where steps must stay positive (powers of τ, certificates): training
     does drive them below zero in deep nets. Do not compare rules at different horizons without a sweep over T: a
-    longer horizon alone changes the net.
+    longer horizon alone changes the net. In each rule but ``uniform`` a layer may be at rest, τ_l = 0 exactly, when
+    ``surrogates.depth`` has inserted it and nothing has woken it yet.
 
     A grid is a module of its own: a net that is given one registers it, and two nets that are given the same
     object train the same steps. Steps come in the grid's dtype and on its device (``grid.to(...)``). Parameters

@@ -32,8 +32,9 @@ class Fractional(RecursiveNet):
     linear in L. It pays from about 200 layers. ``torch.func`` transforms, ``torch.compile`` and exported programs,
     which allow no decision by value, use the exact memory all the same.
 
-    Refuses a grid whose steps may turn negative. Not for nets where memory brings nothing (shallow, well
-    conditioned): a ResNet is cheaper by the history product.
+    Refuses a grid whose steps may turn negative. A layer whose step is exactly 0, as ``depth.insert`` makes it,
+    does nothing, and gradients leave it there (``caputo.table_at_rest``). Not for nets where memory brings nothing
+    (shallow, well conditioned): a ResNet is cheaper by the history product.
     """
 
     positive_steps_only = True

@@ -8,7 +8,7 @@ from depth_nets import GROWING, KINDS, admits, few, held, made, moments, nets, p
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogates import RULES, AdditiveDenseNet, Fractional, ResNet, SurrogateError, TimeGrid, ensemble
+from surrogates import RULES, AdditiveDenseNet, Fractional, ResNet, SurrogateError, TimeGrid, caputo, ensemble
 from surrogates.depth import insert, prune, split, wake
 
 EXACT = {"rtol": 0, "atol": 1e-12}
@@ -140,6 +140,37 @@ class TestInsert:
             insert(ResNet(3, 2, 4, RULES["uniform"](3, 1.0), generator=draw), 1)
         with pytest.raises(SurrogateError, match="singly"):
             insert(ensemble.stack([made(seed=0), made(seed=1)]), 1)
+
+
+class TestTableAtRest:
+    """The memory of a grid with zero steps: the others' as it was, and the limit from above."""
+
+    STEPS, REST = torch.tensor([0.3, 0.0, 0.2, 0.0, 0.0, 0.4, 0.0], dtype=torch.float64), (1, 3, 4, 6)
+
+    @pytest.mark.parametrize("order", [0.05, 0.5, 0.95])
+    def test_other_entries_are_those_of_the_grid_without_it(self, order):
+        a, c = caputo.table_at_rest(self.STEPS, order)
+        awake = self.STEPS > 0
+        expected = caputo.memory(self.STEPS[awake], order)
+        torch.testing.assert_close(a[awake][:, awake], expected[0], rtol=1e-14, atol=0)
+        torch.testing.assert_close(c[awake], expected[1], rtol=1e-14, atol=0)
+        assert (a[~awake] == 0).all()
+        assert (c[~awake] == 0).all()
+
+    @pytest.mark.parametrize("order", [0.3, 0.8])
+    def test_its_column_is_the_limit_of_small_steps(self, order):
+        a, _ = caputo.table_at_rest(self.STEPS, order)
+        spans = ((0.2, 0.2), (0.4, 0.6))  # of layers 3 and 6, and from layer 2, which is at rest, to them
+        expected = [(1 - order) * (step / span) ** order for step, span in spans]
+        assert a[[2, 5], 1].tolist() == pytest.approx(expected, rel=1e-13)
+        near, _ = caputo.memory(torch.where(self.STEPS == 0, 1e-13, self.STEPS), order)
+        awake = self.STEPS > 0
+        torch.testing.assert_close(a[awake], near[awake], rtol=1e-6, atol=1e-6)
+
+    def test_convex_weights_repeat_the_state_before(self):
+        weights = caputo.convex_weights(caputo.table_at_rest(self.STEPS, 0.4)[0])
+        torch.testing.assert_close(weights.sum(-1), torch.ones(7))
+        assert [weights[layer, layer].item() for layer in self.REST] == [1.0] * 4
 
 
 class TestWake:

@@ -5,6 +5,7 @@ import torch
 from depth_nets import few, held, moments, problem
 from hypothesis import given
 from hypothesis import strategies as st
+from small_training import StopAfter
 
 from surrogates import Convolutional, FeedForward, SurrogateError, depth
 from surrogates.activations import ACTIVATIONS
@@ -115,6 +116,13 @@ def test_grow_by_the_schedule(kind, tmp_path):
     assert found.trace.depth == [1, 1, 2, 2, 2, 2]
     assert found.trace.steps == [[]] * 6
     assert depth.fit(net, TRAIN, VALID, SETTINGS, schedule, checkpoint=path) == found
+    cut = tmp_path / "cut.pt"
+    options = {"checkpoint": cut, "checkpoint_seconds": 0}
+    with pytest.raises(StopAfter):
+        depth.fit(net, TRAIN, VALID, SETTINGS, schedule, callbacks=[StopAfter(4)], **options)
+    again = depth.fit(net, TRAIN, VALID, SETTINGS, schedule, **options)
+    assert again == found
+    assert all(torch.equal(v, found.last.state_dict()[name]) for name, v in again.last.state_dict().items())
     least = DepthSchedule(growth=Growth(every=2, times=1, ratio=0.0, choice=Smallest()))
     (other,) = depth.fit(net, TRAIN, VALID, SETTINGS, least).trace.events
     assert other.sensitivities == event.sensitivities
