@@ -1,7 +1,7 @@
 """Random nets of every kind whose depth may change, and how hypothesis draws them."""
 
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from surrogates import FAMILIES, RULES, Fractional, ResNet
@@ -19,7 +19,7 @@ KINDS = {family.__name__: (family, {}) for family in FAMILIES} | {
 }
 """Every family, and the options that change how its layers lie or what they remember."""
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Each example builds and runs several nets."""
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pickle
 from dataclasses import asdict, replace
 
@@ -185,6 +186,18 @@ class TestEvents:
         schedule = DepthSchedule(growth=Growth(every=1, count=3, ratio=0.0, times=2), deepest=8)
         assert depth.fit(made(), TRAIN, VALID, SETTINGS, schedule).trace.depth == [4, 7, 8, 8, 8, 8]
 
+    @pytest.mark.parametrize("kind", ["ResNet", "Fractional"])
+    def test_a_step_that_is_too_long_is_shortened(self, kind):
+        """Asked for ten mean steps, a new layer gets what lowers the loss, by whole halvings of its gain."""
+        schedule = DepthSchedule(growth=Growth(every=2, times=1, ratio=0.0, step=10.0))
+        found = depth.fit(made(kind), TRAIN, VALID, SETTINGS, schedule)
+        (event,) = found.trace.events
+        asked = 10 * sum(found.trace.steps[1]) / 4
+        halvings = math.log2(asked / event.steps[0]) * getattr(found.last, "order", 1.0)
+        assert event.train_loss[1] <= event.train_loss[0] * (1 + 1e-12)
+        assert halvings >= 1 - 1e-9
+        assert halvings == pytest.approx(round(halvings), abs=1e-6)
+
     def test_splitting_halves_the_longest_step(self):
         schedule = DepthSchedule(growth=Splitting(every=2, times=1))
         found = depth.fit(made(), TRAIN, VALID, SETTINGS, schedule)
@@ -240,7 +253,7 @@ class TestEvents:
 
 
 class TestResume:
-    @pytest.mark.parametrize("epoch", [1, 3, 5])
+    @pytest.mark.parametrize("epoch", [2, 4])
     @pytest.mark.parametrize("kind", ["ResNet", "Fractional", "AdditiveDenseNet", "ConcatenatingDenseNet"])
     def test_cut_and_continued_is_uninterrupted(self, kind, epoch, tmp_path):
         net, path = made(kind, "positive"), tmp_path / "run.pt"

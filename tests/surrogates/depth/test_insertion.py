@@ -70,6 +70,26 @@ class TestInsert:
                 assert torch.equal(torch.as_tensor(after[name][key]), torch.as_tensor(value)), (name, key)
         torch.testing.assert_close(back.net(x), net(x), rtol=0, atol=0)
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_new_entries_have_no_moments_and_old_ones_keep_theirs(self, kind):
+        net = made(kind)
+        optimiser = moments(net)
+        before = {name: state["exp_avg"].clone() for name, state in held(optimiser, net).items()}
+        found = insert(net, 1)
+        found.transplant(optimiser)
+        for name, state in held(optimiser, found.net).items():
+            kept = found.origins[name].kept
+            if kept is None:
+                assert torch.equal(state["exp_avg"], before[name])
+                continue
+            assert (state["exp_avg"][~kept] == 0).all()
+            assert (state["exp_avg_sq"][~kept] == 0).all()
+            ours, theirs = (
+                values.flatten().sort().values for values in (state["exp_avg"][kept], before[name])
+            )
+            assert torch.equal(ours, theirs)
+            assert (~kept).any()
+
     @few
     @given(nets(rules=("positive",)), st.data())
     def test_takes_the_parameters_of_its_neighbour(self, net, data):
@@ -264,6 +284,12 @@ class TestSplit:
         assert steps[layer - 1 : layer + 1] == pytest.approx([half, half], rel=1e-9)
         assert found.net.time.horizon.item() == pytest.approx(net.time.horizon.item(), rel=1e-12)
         assert found.layers == (layer + 1,)
+
+    @pytest.mark.parametrize("layers", [1, 3])
+    def test_of_the_step_that_depends_leaves_the_others(self, layers):
+        net = made(rule="dependent", layers=layers)
+        before, after = net.steps().tolist(), split(net, layers).net.steps().tolist()
+        assert after == pytest.approx([*before[:-1], before[-1] / 2, before[-1] / 2], rel=1e-12)
 
     def test_refuses_a_layer_at_rest(self):
         with pytest.raises(SurrogateError, match="no halves"):
