@@ -7,6 +7,7 @@ Where a network is trained on one mesh and asked about data of the world, or of 
 seen on the validation split, whose unknowns are solved again on the training mesh. ε is modelled as Gaussian of
 second moment E ε εᵀ and independent of θ, so that observation error has the covariance σ² I + E ε εᴴ.
 
+Not for data of a mesh, or a world, that the validation split does not stand for.
 Source: Kaipio, Somersalo, Statistical and Computational Inverse Problems (2005), section 5.8.
 """
 

@@ -5,6 +5,7 @@ the same command continues and ends with the same weights, bit for bit.
 """
 
 import argparse
+import sys
 import typing
 
 EXAMPLE = "maxinv train out/demo/data out/runs/mine --family fractional --time simplex --seed 1"
@@ -45,6 +46,8 @@ def run(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)  # nets this small lose by threads, and sums stay in one order
     limit_threads()
+    if spec.mesh_error:
+        _announce_solves(options.dataset)
     with Progress("train", spec.epochs, "epochs") as progress:
         watching = iter([progress.start])  # the first call says where a resumed training stands
 
@@ -59,6 +62,21 @@ def run(options: argparse.Namespace) -> None:
         f"{result.path}: best validation loss {result.record['best_loss']:.4f} after epoch "
         f"{result.record['best_epoch']} of {spec.epochs}, {result.record['parameters']} parameters{learned}"
     )
+
+
+def _announce_solves(dataset: str) -> None:
+    """Say what takes minutes before the first epoch, if it does."""
+    import data
+    from data import mesh_error
+
+    found = data.open(dataset)
+    valid = found.split("valid")
+    if valid.mesh != found.split("train").mesh and mesh_error.kept(found) is None:
+        print(
+            f"train: solving {len(valid)} validation samples on the mesh of training, once for this data set",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _placeholder(annotation) -> str:

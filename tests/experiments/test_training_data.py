@@ -106,6 +106,15 @@ def test_a_problem_without_symmetries_says_so(made):
         known(made(2), symmetries=True)
 
 
+def test_training_says_once_that_it_solves_for_the_mesh_error(balls, capsys, tmp_path):
+    copy = shutil.copytree(balls.path, tmp_path / "copy")
+    (copy / "mesh_error.npz").unlink(missing_ok=True)
+    few = ["--epochs", "1", "--draws", "1", "--components", "4", "--width", "4", "--layers", "1"]
+    for name, told in (("first", True), ("second", False)):
+        assert cli.main(["train", str(copy), str(tmp_path / name), "--mesh-error", "true", *few]) == 0
+        assert ("solving 6 validation samples" in capsys.readouterr().err) == told
+
+
 def test_info_tells_the_mesh_error_once_it_is_known(balls, capsys, tmp_path):
     copy = shutil.copytree(balls.path, tmp_path / "copy")
     (copy / "mesh_error.npz").unlink(missing_ok=True)
