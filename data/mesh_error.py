@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import numpy as np
 from data import schema
 from data.errors import DataError
 from data.reader import Dataset
+from data.transforms import blocks
 
 _DRAWS = 0x6D657368  # of the stream of mesh errors: not that of a sample's own noise
 
@@ -100,10 +102,17 @@ def realised(errors: np.ndarray, count: int, draw: int) -> np.ndarray:
 
     Σ_j ξ_j ε_j / √n with standard normal ξ, so the second moment is E ε εᵀ. Row i depends on i and `draw` alone.
     """
-    if not len(errors):
-        return np.zeros((count, errors.shape[1]), errors.dtype)
-    normal = np.random.default_rng((_DRAWS, draw)).standard_normal((count, len(errors)))
-    return normal @ (errors / np.sqrt(len(errors)))
+    found = np.empty((count, errors.shape[1]), errors.dtype)
+    for rows, part in realisations(errors, count, draw):
+        found[rows] = part
+    return found
+
+
+def realisations(errors: np.ndarray, count: int, draw: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows of :func:`realised` in blocks, each with its place, for want of memory for all."""
+    normal, factor = np.random.default_rng((_DRAWS, draw)), errors / np.sqrt(max(len(errors), 1))
+    for rows in blocks(count):
+        yield rows, normal.standard_normal((rows.stop - rows.start, len(errors))) @ factor
 
 
 def _stamp(valid: Dataset) -> str:

@@ -4,12 +4,18 @@ This is the one place where complex becomes real. Everything here is fitted on t
 which the caller passes, and stored with the model as plain arrays (``state``, ``from_state``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from data.errors import DataError
+
+BLOCK = 8192
+"""Rows that are worked on at one time."""
+
+LEAST = 1e-5
+"""Least ratio of singular values that are found from products of the data with themselves."""
 
 
 def realify(observations: np.ndarray) -> np.ndarray:
@@ -21,6 +27,11 @@ def complexify(features: np.ndarray) -> np.ndarray:
     """The inverse of :func:`realify`."""
     real, imaginary = np.split(features, 2, axis=1)
     return real + 1j * imaginary
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Slices that cover so many rows, in order: what is done to each in turn needs the memory of one."""
+    return (slice(begin, min(begin + BLOCK, count)) for begin in range(0, count, BLOCK))
 
 
 def soften(features: np.ndarray) -> np.ndarray:
@@ -51,7 +62,8 @@ class Compression:
         z = (realify(d) − mean) · directions / scale
 
     with orthonormal ``directions``: the leading right singular vectors of the centred training data, which
-    are their principal components. Fitting costs one SVD, O(n m min(n, m)) operations.
+    are their principal components. Fitting costs matrix products of O(n m²) operations for few components that
+    stand out of rounding, else one SVD, several times as long; memory beyond the data for ``BLOCK`` rows.
 
     Not for weights on data of very different noise: every component is scaled to unit variance, so those
     beyond the noise level are mostly noise; keep no more components than rise above it.
@@ -65,30 +77,24 @@ class Compression:
     @classmethod
     def fit(cls, observations: np.ndarray, components: int) -> "Compression":
         """From training observations (n, m); ``components`` is k, at most the rank of the centred data."""
-        data = realify(checked("observations", observations, complex))
+        observations = checked("observations", observations, complex)
         if components < 1:
             raise DataError(f"components: expected at least 1, given {components}.")
-        mean = data.mean(axis=0)
-        factor = data - mean
-        total = np.sum(factor**2) / len(data)
-        if len(factor) > factor.shape[1]:
-            factor = np.linalg.qr(factor, mode="r")  # the same singular values and directions
-        _, singular, right = np.linalg.svd(factor, full_matrices=False)
-        rank = int(np.sum(singular > max(data.shape) * np.finfo(float).eps * singular[0]))
-        if components > rank:
-            raise DataError(
-                f"components: {len(data)} observations span {rank} independent directions, given "
-                f"{components}; ask for no more than there are."
-            )
-        directions = right[:components].T
+        count, mean = len(observations), realify(observations.mean(axis=0)[None])[0]
+        singular, directions, total = _leading(observations, mean, components) or _all(
+            observations, mean, components
+        )
         peak = directions[np.abs(directions).argmax(axis=0), np.arange(components)]
         directions = directions * np.sign(peak)  # an SVD leaves the signs open
-        return cls(mean, directions, singular[:components] / np.sqrt(len(data)), np.asarray(total))
+        return cls(mean, directions, singular[:components] / np.sqrt(count), np.asarray(total / count))
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """(n, m) complex -> (n, k) float64."""
-        data = realify(checked("observations", observations, complex, len(self.mean) // 2))
-        return (data - self.mean) @ self.directions / self.scale
+        observations = checked("observations", observations, complex, len(self.mean) // 2)
+        features = np.empty((len(observations), len(self.scale)))
+        for rows in blocks(len(observations)):
+            features[rows] = (realify(observations[rows]) - self.mean) @ self.directions / self.scale
+        return features
 
     def inverse(self, features: np.ndarray) -> np.ndarray:
         """(n, k) -> (n, m) complex: the observations nearest to the originals that k components allow."""
@@ -113,6 +119,64 @@ class Compression:
     def from_state(cls, state: Mapping[str, np.ndarray]) -> "Compression":
         """The inverse of :meth:`state`."""
         return rebuilt(cls, state)
+
+
+def _leading(
+    observations: np.ndarray, mean: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """(singular values, directions (2m, k), Σ X²) of the centred data X, by XᵀX; None where that is too rough.
+
+    Lanczos' method on XᵀX finds the subspace, and the singular values of X restricted to it are as exact as those
+    of X.  XᵀX squares the condition: singular values below `LEAST` of the largest are not trusted.
+    """
+    from scipy.sparse.linalg import ArpackError, eigsh
+
+    if count > len(mean) // 4:
+        return None
+    gram, total = np.zeros((len(mean), len(mean))), 0.0
+    for rows in blocks(len(observations)):
+        part = realify(observations[rows]) - mean
+        gram += part.T @ part
+    total = float(np.trace(gram))
+    start = np.random.default_rng(0).standard_normal(len(mean))
+    try:
+        values, space = eigsh(gram, count, v0=start)
+    except ArpackError:  # as for data that do not vary
+        return None
+    if not values.min() > LEAST**2 * values.max():
+        return None
+    space = np.linalg.qr(space)[0]
+    factor = np.zeros((0, count))
+    for rows in blocks(len(observations)):
+        part = (realify(observations[rows]) - mean) @ space
+        factor = np.linalg.qr(np.concatenate([factor, part]), mode="r")
+    _, singular, right = np.linalg.svd(factor, full_matrices=False)
+    return (singular, space @ right.T, total) if len(singular) == count else None
+
+
+def _all(observations: np.ndarray, mean: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """The same by an SVD of a triangular factor of X; DataError where X has a smaller rank."""
+    factor, total = _factor(observations, mean)
+    _, singular, right = np.linalg.svd(factor, full_matrices=False)
+    rank = int(np.sum(singular > max(len(observations), len(mean)) * np.finfo(float).eps * singular[0]))
+    if count > rank:
+        raise DataError(
+            f"components: {len(observations)} observations span {rank} independent directions, given "
+            f"{count}; ask for no more than there are."
+        )
+    return singular, right[:count].T, total
+
+
+def _factor(observations: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
+    """R with RᵀR = XᵀX for the centred data X (n, 2m), at most 2m + `BLOCK` rows of it, and Σ X²."""
+    factor, total = np.zeros((0, len(mean))), 0.0
+    for rows in blocks(len(observations)):
+        part = realify(observations[rows]) - mean
+        total += np.sum(part**2)
+        factor = np.concatenate([factor, part]) if len(factor) else part
+        if len(factor) > factor.shape[1]:
+            factor = np.linalg.qr(factor, mode="r")  # the same singular values and directions
+    return factor, total
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Between a data set and the networks of a study: features and targets as they enter training."""
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 import data
 from data import mesh_error as mesh_errors
 from data.linear_estimate import LinearEstimate
-from data.transforms import Compression, Standardise, soften
+from data.transforms import Compression, Standardise, blocks, soften
 from data.turns import Turns
 from experiments.errors import StudyError
 from experiments.specs import RunSpec
@@ -96,7 +97,7 @@ def _read(
     seen = _Seen(
         train, noise, mesh_errors.mesh_error(dataset) if mesh_error else None, _turns(train, symmetries)
     )
-    compression = Compression.fit(seen(0)[0], components)
+    compression = Compression.fit(seen.whole(0), components)
     standardise = Standardise.fit(train.parameters, common=scale == "common")
     linear = None
     if remainder:
@@ -108,13 +109,18 @@ def _read(
     def tensor(values):
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
-    def pair(observations, parameters):
-        left = standardise(parameters)
-        if linear is not None:
-            left = (left - linear(observations)) / linear.scale
-        return tensor(features(compression, amplitude, observations)), tensor(left)
+    def pair(parts):
+        """In blocks, for all samples and their data together are large."""
+        inputs, targets = [], []
+        for observations, parameters in parts:
+            left = standardise(parameters)
+            if linear is not None:
+                left = (left - linear(observations)) / linear.scale
+            inputs.append(tensor(features(compression, amplitude, observations)))
+            targets.append(tensor(left))
+        return torch.cat(inputs), torch.cat(targets)
 
-    pairs = [pair(*seen(draw)) for draw in range(draws)]
+    pairs = [pair(seen(draw)) for draw in range(draws)]
     if linear is None and not symmetries:  # all draws have one target
         pairs = [(x, pairs[0][1]) for x, _ in pairs]
     return TrainingData(
@@ -123,7 +129,7 @@ def _read(
         linear,
         Turns.of(seen.turns) if seen.turns else None,
         pairs,
-        pair(valid.observe(noise), valid.parameters),
+        pair([(valid.observe(noise), valid.parameters)]),
         dataset.names,
         dataset.units,
         dataset.spec,
@@ -134,21 +140,31 @@ def _read(
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Realisation `draw` ↦ observations (n, m) and parameters (n, p) as they are met in training."""
+    """Realisation `draw` ↦ observations (n, m) and parameters (n, p) as they are met in training, in blocks."""
 
     train: data.Dataset
     noise: float
     errors: np.ndarray | None
     turns: tuple[Symmetry, ...]
 
-    def __call__(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
-        observations, parameters = self.train.observe(self.noise, draw), self.train.parameters
-        if self.errors is not None:
-            observations += mesh_errors.realised(self.errors, len(observations), draw)
+    def __call__(self, draw: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         turn = self.turns[draw % len(self.turns)] if self.turns else None
-        if turn is None or turn.turn.is_identity:
-            return observations, parameters
-        return turn.observations(observations), turn.parameters(parameters)
+        errors = np.zeros((0, 1)) if self.errors is None else self.errors
+        for rows, error in mesh_errors.realisations(errors, len(self.train), draw):
+            part = self.train.take(rows)
+            observations, parameters = part.observe(self.noise, draw), part.parameters
+            if self.errors is not None:
+                observations += error
+            if turn is not None and not turn.turn.is_identity:
+                observations, parameters = turn.observations(observations), turn.parameters(parameters)
+            yield observations, parameters
+
+    def whole(self, draw: int) -> np.ndarray:
+        """All observations of a realisation."""
+        found = np.empty_like(self.train.observations)
+        for rows, (observations, _) in zip(blocks(len(found)), self(draw), strict=True):
+            found[rows] = observations
+        return found
 
 
 def _turns(train: data.Dataset, wanted: bool) -> tuple[Symmetry, ...]:

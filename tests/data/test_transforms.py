@@ -35,6 +35,26 @@ def test_compression_gives_uncorrelated_components_of_unit_variance(shape):
     assert (np.diff(compress.scale) <= 0).all()
 
 
+@pytest.mark.parametrize("smallest", [1e-2, 1e-9], ids=["well above rounding", "near rounding"])
+@pytest.mark.parametrize("blocked", [False, True])
+def test_few_components_are_those_of_a_singular_value_decomposition(smallest, blocked, monkeypatch):
+    """Whichever way they are found: the fast one squares the condition of the data."""
+    rng = np.random.default_rng(3)
+    left, right = (np.linalg.qr(rng.standard_normal((n, 24)))[0] for n in (90, 120))
+    spectrum = np.logspace(0, np.log10(smallest), 24)
+    d = complexify(left * spectrum @ right.T)
+    if blocked:
+        monkeypatch.setattr("data.transforms.BLOCK", 17)
+    compress = Compression.fit(d, components=20)
+    centred = realify(d) - realify(d).mean(axis=0)
+    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(compress.scale, singular[:20] / np.sqrt(90), rtol=1e-6)
+    cosines = np.abs(np.sum(compress.directions * directions[:20].T, axis=0))
+    np.testing.assert_allclose(cosines, 1, atol=1e-6)
+    np.testing.assert_allclose(compress.explained.sum(), np.sum(singular[:20] ** 2) / np.sum(singular**2))
+    np.testing.assert_allclose(compress(d).std(axis=0), 1, rtol=1e-5)
+
+
 @given(SHAPES)
 def test_compression_loses_the_variance_it_does_not_explain_and_no_more(shape):
     d = complex_data(*shape)
