@@ -10,7 +10,7 @@ from surrogates.depth.grids import set_steps
 from surrogates.depth.insertion import insert, split
 from surrogates.depth.pruning import change_bound, least, prune, shares
 from surrogates.depth.record import Event
-from surrogates.depth.schedule import Growth
+from surrogates.depth.schedule import Growth, Pruning
 from surrogates.depth.sensitivity import MOVES, sensitivities, steer
 from surrogates.depth.surgery import Surgery
 from surrogates.nets.base import LayeredNet
@@ -56,9 +56,10 @@ class Trained:
 
 def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: Pair, valid: Pair) -> Event:
     """Insert the layers that the rule allows, ``room`` at most, steer them and wake them."""
-    net, before = trained.net, trained.measure(train, valid)
-    found = sensitivities(net, *train, trained.loss)
-    trained.work += 2 * 2 * trained.size() * len(train[0])
+    seen = (train[0][: growth.samples], train[1][: growth.samples])
+    net, before = trained.net, trained.measure(seen, valid)
+    found = sensitivities(net, *seen, trained.loss)
+    trained.work += 2 * 2 * trained.size() * len(seen[0])
     layered = isinstance(net, LayeredNet)
     upward = layered and net.time.always_positive
     radius = growth.radius if layered else 1.0
@@ -76,8 +77,8 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
         if layered and growth.radius > 0:
             for index, layer in enumerate(surgery.layers):
                 sign = -1.0 if upward or slopes[index] < 0 else 1.0
-                slopes[index] = steer(surgery.net, layer, *train, trained.loss, radius=radius, sign=sign)
-                trained.work += 2 * (MOVES + 1) * trained.size() * len(train[0])
+                slopes[index] = steer(surgery.net, layer, *seen, trained.loss, radius=radius, sign=sign)
+                trained.work += 2 * (MOVES + 1) * trained.size() * len(seen[0])
         good = [position for position, slope in zip(chosen, slopes, strict=True) if slope < 0 or not upward]
         if good == chosen:
             break
@@ -87,15 +88,15 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
     trained.become(surgery, epoch)
     layers = list(surgery.layers)
     if layered and growth.step > 0:
-        _wake(trained, growth, upward, layers, slopes, train, before[1])
+        _wake(trained, growth, upward, layers, slopes, seen)
     return _event(
-        trained, epoch, "insert", layers, layers, scores, mean, before, trained.measure(train, valid)
+        trained, epoch, "insert", layers, layers, scores, mean, before, trained.measure(seen, valid)
     )
 
 
 @torch.no_grad()
-def _wake(trained, growth, upward, layers, slopes, train, limit) -> None:
-    """Give new layers their steps, less and less until J is not above what it was, within round-off.
+def _wake(trained, growth, upward, layers, slopes, seen) -> None:
+    """Give new layers their steps, less and less until J is not above that of steps of 0, within round-off.
 
     Each time the gain is halved, which is the step, with memory its power γ.
     """
@@ -107,12 +108,14 @@ def _wake(trained, growth, upward, layers, slopes, train, limit) -> None:
         shrink = 0.5 ** (1 / order)
     signs = [-1.0 if slope > 0 and not upward else 1.0 for slope in slopes]
     start = {name: value.clone() for name, value in net.time.state_dict().items()}
+    limit = trained.loss(net(seen[0]), seen[1]).item()
+    trained.work += trained.size() * len(seen[0]) / 3
     while True:
         net.time.load_state_dict(start)
         places = [layer - 1 + net.timed_lift for layer in layers]
         set_steps(net.time, {place: sign * size for place, sign in zip(places, signs, strict=True)})
-        trained.work += trained.size() * len(train[0]) / 3
-        value = trained.loss(net(train[0]), train[1]).item()
+        trained.work += trained.size() * len(seen[0]) / 3
+        value = trained.loss(net(seen[0]), seen[1]).item()
         if value <= limit * (1 + 1e-12) or size * shrink < _SHORTEST * mean:
             return
         size *= shrink
@@ -136,22 +139,30 @@ def halve(trained: Trained, epoch: int, train: Pair, valid: Pair) -> Event:
     )
 
 
-def cut(trained: Trained, threshold: float, grace: int, epoch: int, train: Pair, valid: Pair) -> Event | None:
-    """Remove the least layer if it is below the threshold and not too young; None if there is none."""
-    net = trained.net
-    young = [number for number, born in enumerate(trained.born, 1) if born > 0 and epoch - born < grace]
-    layer = least(net, threshold, young) if len(young) < net.layers else None
-    if layer is None:
-        return None
-    before = trained.measure(train, valid)
-    step, share = net.steps()[layer - 1].item(), shares(net)[layer - 1].item()
-    surgery = prune(net, layer)
-    bound = None
-    if net.activation.slope_bound is not None:
-        bound = change_bound(surgery, train[0]).square().mean().sqrt().item()
-    trained.become(surgery, epoch)
-    found = _event(trained, epoch, "prune", [layer], [], [], 0.0, before, trained.measure(train, valid))
-    return Event(**{**vars(found), "steps": [step], "shares": [share], "bound": bound})
+def cut(
+    trained: Trained, pruning: Pruning, shallowest: int, epoch: int, train: Pair, valid: Pair
+) -> list[Event]:
+    """Remove the least layer while it is below the threshold and not too young, as many as the rule allows."""
+    found, before, seen = [], None, (train[0][: pruning.samples], train[1][: pruning.samples])
+    while len(found) < pruning.count and trained.net.layers > shallowest:
+        net, ages = trained.net, enumerate(trained.born, 1)
+        young = [number for number, born in ages if born > 0 and epoch - born < pruning.grace]
+        layer = least(net, pruning.threshold, young) if len(young) < net.layers else None
+        if layer is None:
+            break
+        before = before or trained.measure(seen, valid)
+        step, share = net.steps()[layer - 1].item(), shares(net)[layer - 1].item()
+        surgery = prune(net, layer)
+        bound = None
+        if net.activation.slope_bound is not None:
+            bound = change_bound(surgery, seen[0]).square().mean().sqrt().item()
+            trained.work += 2 * trained.size() * len(seen[0]) / 3
+        trained.become(surgery, epoch)
+        after = trained.measure(seen, valid)
+        event = _event(trained, epoch, "prune", [layer], [], [], 0.0, before, after)
+        found.append(Event(**{**vars(event), "steps": [step], "shares": [share], "bound": bound}))
+        before = after
+    return found
 
 
 def _event(trained, epoch, kind, layers, present, scores, mean, before, after) -> Event:

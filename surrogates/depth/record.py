@@ -17,9 +17,9 @@ class Event:
     shares          |τ|/Σ|τ| of these layers
     sensitivities   of all positions, as they were ranked; empty unless by sensitivity
     mean            the mean of the layers that there were, with which they were compared; 0 else
-    change          root mean square over the training inputs of the change of the output
+    change          root mean square over these inputs of the change of the output
     bound           ``change_bound`` of a pruning in the same mean; None where no bound is known
-    train_loss      J on the training set before and after
+    train_loss      J on the training set, or on so many ``samples`` of it, before and after
     valid_loss      J on the validation set before and after
     """
 
@@ -74,7 +74,7 @@ class DepthResult:
     best_epoch      counted from 1
     best_loss       validation loss after that epoch
     epochs          finished in all, over every resumption
-    ended           "epochs" or "patience", as in ``training.Result``
+    ended           "epochs" or "patience", as in ``training.Result``, or "budget"
     trace           see ``DepthTrace``
     seconds         wall time of this call alone
     """

@@ -21,7 +21,7 @@ from surrogates.errors import SurrogateError
 from surrogates.losses import mse
 from surrogates.nets.base import LayeredNet
 from surrogates.training import checkpoint as checkpoints
-from surrogates.training.door import check_pair
+from surrogates.training.door import check_pair, real
 from surrogates.training.optimisers import OPTIMISERS
 from surrogates.training.settings import Settings
 from surrogates.training.update import Loss
@@ -43,6 +43,7 @@ def fit(
     settings: Settings,
     schedule: DepthSchedule,
     *,
+    budget: float | None = None,
     loss: Loss = mse,
     optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None,
     regulariser: Callable[[Tensor], Tensor] | None = None,
@@ -62,6 +63,11 @@ def fit(
     for bit. Patience counts epochs since the last event. Growing is by sensitivity on the whole training set of
     the epoch, by J alone, without the regulariser.
 
+    ``budget`` is work (``DepthTrace.work``: samples × parameters, events and all) in the place of the number of
+    epochs: the course ends before the first epoch that might exceed it, however many there have been, and the
+    learning rate is that of epoch ⌊E·work/budget⌋ of E = ``settings.epochs``. So nets of any depth, and those that
+    change it, are given the same. An event that comes last may exceed it by its own cost.
+
     ``checkpoint`` names one file with everything: a run that was cut and continued is the uninterrupted one bit for
     bit, whatever the depth it had. It belongs to net, settings, schedule, regulariser and ``identity``, and is
     written after an epoch and its events when ``checkpoint_seconds`` have passed, and at the end.
@@ -73,17 +79,18 @@ def fit(
     Köhne (arXiv 2306.16111) for pruning; Herberg, Herzog, Köhne, Kreis and Schiela (arXiv 2311.15995) for growing.
     """
     began = time.perf_counter()
-    _check(net, settings, schedule, regulariser)
+    _check(net, settings, schedule, budget)
     check_pair("valid", valid)
     path = None if checkpoint is None else Path(checkpoint)
     make = optimiser or (lambda each: OPTIMISERS[settings.optimiser](each, settings))
     start = copy.deepcopy(net)
-    run = _Run(start, make(start), settings, loss)
+    run = _Run(start, make(start), settings, loss, budget)
     course = {
         **settings.plain(),
         "optimiser": type(run.trained.optimiser).__name__,
         "rates": run.rates,
         "depth schedule": repr(schedule),
+        **({} if budget is None else {"budget": budget}),
         **({} if regulariser is None else {"regulariser": repr(regulariser)}),
         **(identity or {}),
     }
@@ -96,11 +103,11 @@ def fit(
         run.restore(content, make)
 
     saved = time.monotonic()
-    while run.epoch < settings.epochs and run.patient():
+    while run.goes_on() and run.patient():
         now = train(run.epoch) if callable(train) else train
         run.one_epoch(now, valid, regulariser)
         run.events(schedule, now, valid)
-        over = run.epoch == settings.epochs or not run.patient()
+        over = not (run.goes_on() and run.patient())
         if path is not None and (over or time.monotonic() - saved >= checkpoint_seconds):
             checkpoints.save(path, {"architecture": belongs, "settings": course, **run.content()})
             saved = time.monotonic()
@@ -115,7 +122,7 @@ def fit(
     last = run.trained.net.train(net.training)
     best = _of_depth(last, run.best_depth)
     best.load_state_dict(run.best)
-    ended = "patience" if run.epoch < settings.epochs else "epochs"
+    ended = "patience" if run.goes_on() else "epochs" if budget is None else "budget"
     seconds = time.perf_counter() - began
     return DepthResult(best, last, run.best_epoch, run.best_loss, run.epoch, ended, run.trace, seconds)
 
@@ -123,13 +130,26 @@ def fit(
 class _Run:
     """The state of a training from epoch to epoch."""
 
-    def __init__(self, net: nn.Module, optimiser: torch.optim.Optimizer, settings: Settings, loss: Loss):
-        self.settings, self.loss = settings, loss
+    def __init__(
+        self,
+        net: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        settings: Settings,
+        loss: Loss,
+        budget: float | None,
+    ):
+        self.settings, self.loss, self.budget = settings, loss, budget
         self.trained = events.Trained(net, optimiser, [0] * net.layers, loss)
         self.rates = [group["lr"] for group in optimiser.param_groups]
-        self.sampler = torch.Generator().manual_seed(settings.seed)
+        self.sampler, self.samples = torch.Generator().manual_seed(settings.seed), 0
         self.trace, self.epoch, self.grown = DepthTrace(), 0, 0
         self.best_epoch, self.best_loss, self.best_depth, self.best = 0, math.inf, net.layers, _cloned(net)
+
+    def goes_on(self) -> bool:
+        """Whether another epoch is left, or what is left of the budget suffices for one."""
+        if self.budget is None:
+            return self.epoch < self.settings.epochs
+        return self.trained.work + self.trained.size() * self.samples <= self.budget
 
     def patient(self) -> bool:
         """Whether the validation loss has improved lately, since the last event at least."""
@@ -138,8 +158,16 @@ class _Run:
 
     def one_epoch(self, train: Pair, valid: Pair, regulariser) -> None:
         """Let the trainer do one epoch at the learning rate of the whole course."""
-        trained, trace = self.trained, self.trace
-        factor = self.settings.rate(self.epoch, trace.valid_loss)
+        trained, trace, self.samples = self.trained, self.trace, len(train[0])
+        if not self.goes_on():
+            raise SurrogateError(
+                f"budget is {self.budget:g}, but one epoch of this net costs {trained.size() * self.samples:g} "
+                "(samples × parameters): give more"
+            )
+        place = self.epoch
+        if self.budget is not None:
+            place = int(self.settings.epochs * trained.work / self.budget)
+        factor = self.settings.rate(place, trace.valid_loss)
         for group, rate in zip(trained.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         one = replace(self.settings, epochs=1, schedule="constant", patience=None)
@@ -172,11 +200,10 @@ class _Run:
         """Prune and grow, if it is time for either."""
         trained, growth, pruning, found = self.trained, schedule.growth, schedule.pruning, []
         look = pruning is not None and self.epoch > pruning.first and self.epoch % pruning.every == 0
-        if look and trained.net.layers > schedule.shallowest:
-            event = events.cut(trained, pruning.threshold, pruning.grace, self.epoch, train, valid)
-            found += [] if event is None else [event]
+        if look:
+            found += events.cut(trained, pruning, schedule.shallowest, self.epoch, train, valid)
         room = None if schedule.deepest is None else schedule.deepest - trained.net.layers
-        due = growth is not None and self.epoch % growth.every == 0 and self.epoch < self.settings.epochs
+        due = growth is not None and self.epoch % growth.every == 0 and self.goes_on()
         if due and (growth.times is None or self.grown < growth.times) and room != 0:
             if isinstance(growth, Growth):
                 event = events.grow(trained, growth, room, self.epoch, train, valid)
@@ -195,6 +222,7 @@ class _Run:
             "optimiser": trained.optimiser.state_dict(),
             "born": trained.born,
             "work": trained.work,
+            "samples": self.samples,
             "sampler": self.sampler.get_state(),
             "trace": asdict(self.trace),
             "epoch": self.epoch,
@@ -215,17 +243,19 @@ class _Run:
         self.sampler.set_state(content["sampler"].cpu())
         trace = dict(content["trace"])
         self.trace = DepthTrace(**{**trace, "events": [Event(**each) for each in trace["events"]]})
-        for name in ("epoch", "grown", "best", "best_depth", "best_epoch", "best_loss"):
+        for name in ("epoch", "samples", "grown", "best", "best_depth", "best_epoch", "best_loss"):
             setattr(self, name, content[name])
 
 
-def _check(net, settings, schedule, regulariser) -> None:
+def _check(net, settings, schedule, budget) -> None:
     if isinstance(net, Sequence) or getattr(net, "members", None) is not None:
         raise SurrogateError(
             "depth.fit trains one net, as the members of an ensemble need not agree on a depth: train them singly"
         )
     if not isinstance(schedule, DepthSchedule):
         raise SurrogateError(f"depth.fit needs a DepthSchedule, but schedule={schedule!r}")
+    if budget is not None and not (real(budget) and budget > 0):
+        raise SurrogateError(f"budget must be None or a number > 0 (samples × parameters), but is {budget!r}")
     if settings.optimiser == "lbfgs":
         raise SurrogateError(
             "depth.fit cannot use L-BFGS, whose memory of all weights does not survive a change of depth: take "

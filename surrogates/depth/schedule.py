@@ -62,6 +62,9 @@ class Growth:
                 steps are positive); 0 takes the neighbour's as they are
     step        >= 0: |τ| that a new layer is woken with, as a share of the mean |τ|, halved until the training loss
                 is not above what it was; 0 leaves it at rest, for ``free`` and ``Dependent`` grids alone
+    samples     >= 1, of the training set, from the first, by which sensitivities are found, new layers steered,
+                their steps tried and the change measured; None for all of them. Few make growing cheap and its
+                ranking noisy
     choice      the order in which positions are taken: ``Largest()``, ``Smallest()``, ``Drawn(seed)``
     """
 
@@ -71,6 +74,7 @@ class Growth:
     ratio: float = 1.0
     radius: float = 0.5
     step: float = 0.1
+    samples: int | None = None
     choice: Choice = Largest()
 
     def __post_init__(self):
@@ -79,6 +83,7 @@ class Growth:
         for name in ("ratio", "radius", "step"):
             value = getattr(self, name)
             demand(self, name, "a number >= 0", real(value) and value >= 0)
+        _check_samples(self)
         demand(self, "choice", "Largest(), Smallest() or Drawn(seed)", isinstance(self.choice, Choice))
 
 
@@ -101,19 +106,26 @@ class Pruning:
     """Layers that go: after an epoch the one of least share |τ|/Σ|τ| if that is below the threshold.
 
     threshold   > 0 and < 1; 1 % as in arXiv 2306.16111
+    count       layers at one time at most, >= 1, each the least of those that are left
     every       epochs between two looks, >= 1
     first       epochs before the first look, >= 0
     grace       epochs for which a new layer is spared, >= 0, as its step starts small
+    samples     >= 1, of the training set, from the first, by which the change is measured and bounded, which
+                decides nothing; None for all of them
     """
 
     threshold: float = 0.01
+    count: int = 1
     every: int = 1
     first: int = 0
     grace: int = 10
+    samples: int | None = None
 
     def __post_init__(self):
+        _check_samples(self)
         demand(self, "threshold", "a number > 0 and < 1", real(self.threshold) and 0 < self.threshold < 1)
-        demand(self, "every", "a whole number >= 1", whole(self.every) and self.every >= 1)
+        for name in ("count", "every"):
+            demand(self, name, "a whole number >= 1", whole(getattr(self, name)) and getattr(self, name) >= 1)
         for name in ("first", "grace"):
             demand(self, name, "a whole number >= 0", whole(getattr(self, name)) and getattr(self, name) >= 0)
 
@@ -184,6 +196,11 @@ def _made(value: Any) -> Any:
             f"a part of a depth schedule is a table with a kind of {', '.join(KINDS)} and its values, but was "
             f"given {dict(value)!r} ({type(error).__name__}: {error})"
         ) from None
+
+
+def _check_samples(part: Growth | Pruning) -> None:
+    enough = part.samples is None or (whole(part.samples) and part.samples >= 1)
+    demand(part, "samples", "None or a whole number >= 1", enough)
 
 
 def _check_when(part: Growth | Splitting) -> None:

@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import pickle
 from dataclasses import asdict, replace
 
 import pytest
@@ -18,7 +17,6 @@ from surrogates.depth import (
     Drawn,
     Growth,
     Horizon,
-    Largest,
     Magnitude,
     Pruning,
     Smallest,
@@ -42,54 +40,6 @@ def sgd(net):
 
 def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(v, second[k]) for k, v in first.items())
-
-
-class TestSchedule:
-    @pytest.mark.parametrize(
-        "schedule",
-        [
-            STILL,
-            GROWING,
-            BOTH,
-            DepthSchedule(growth=Splitting(every=2, times=3), shallowest=2, deepest=9),
-            DepthSchedule(growth=Growth(every=1, choice=Smallest())),
-        ],
-        ids=["still", "growing", "both", "splitting", "smallest"],
-    )
-    def test_is_plain_data_and_comes_back(self, schedule):
-        assert DepthSchedule.from_plain(json.loads(json.dumps(schedule.plain()))) == schedule
-        assert pickle.loads(pickle.dumps(schedule)) == schedule
-
-    @pytest.mark.parametrize(
-        ("make", "message"),
-        [
-            (lambda: Growth(every=0), "every must be a whole number >= 1"),
-            (lambda: Growth(every=1, count=0), "count"),
-            (lambda: Growth(every=1, ratio=-1.0), "ratio"),
-            (lambda: Growth(every=1, choice="best"), "choice"),
-            (lambda: Splitting(every=1, times=-1), "times"),
-            (lambda: Pruning(threshold=1.0), "threshold"),
-            (lambda: Pruning(grace=-1), "grace"),
-            (lambda: DepthSchedule(growth=3), "growth"),
-            (lambda: DepthSchedule(pruning=True), "pruning"),
-            (lambda: DepthSchedule(shallowest=3, deepest=2), "deepest"),
-            (lambda: DepthSchedule.from_plain({"kind": "Growth", "every": 1}), "DepthSchedule"),
-            (lambda: DepthSchedule.from_plain({"kind": "DepthSchedule", "growth": {"kind": "G"}}), "kind"),
-        ],
-        ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
-    )
-    def test_refuses_what_makes_no_sense(self, make, message):
-        with pytest.raises(SurrogateError, match=message):
-            make()
-
-    def test_choices_order_positions(self):
-        scores = [1.0, 3.0, 0.5, 3.0]
-        assert Largest().order(scores, 7) == [1, 3, 0, 2]
-        assert Smallest().order(scores, 7) == [2, 0, 1, 3]
-        drawn = Drawn(4).order(scores, 7)
-        assert drawn == Drawn(4).order(scores, 7)
-        assert sorted(drawn) == [0, 1, 2, 3]
-        assert len({tuple(Drawn(4).order(scores, epoch)) for epoch in range(9)}) > 3
 
 
 class TestTrainer:
@@ -176,6 +126,25 @@ class TestEvents:
             schedule = DepthSchedule(growth=Growth(every=2, times=1, ratio=ratio))
             assert depth.fit(made(), TRAIN, VALID, SETTINGS, schedule).trace.events[0].kind == kind
 
+    def test_few_samples_tell_the_sensitivities_for_less_work(self):
+        net = made(rule="positive")
+        few, all_of_them = (
+            depth.fit(
+                net, TRAIN, VALID, SETTINGS, DepthSchedule(growth=Growth(every=3, ratio=0.0, samples=n))
+            )
+            for n in (5, None)
+        )
+        assert few.trace.events[0].kind == all_of_them.trace.events[0].kind == "insert"
+        assert few.trace.work[-1] < all_of_them.trace.work[-1]
+        subset = depth.fit(
+            net,
+            TRAIN,
+            VALID,
+            SETTINGS,
+            DepthSchedule(growth=Growth(every=3, ratio=0.0, samples=len(TRAIN[0]))),
+        )
+        assert subset.trace == all_of_them.trace
+
     def test_smallest_takes_the_other_end(self):
         schedule = DepthSchedule(growth=Growth(every=2, times=1, ratio=0.0, radius=0.0, choice=Smallest()))
         net = scattered(ResNet(3, 2, 4, TimeGrid.free(4, 1.3)), torch.Generator().manual_seed(5))
@@ -221,6 +190,12 @@ class TestEvents:
         assert 0 < event.change <= event.bound
         assert event.train_loss[0] != event.train_loss[1]
         assert found.trace.depth == [5, 4, 4, 4, 4, 4]
+
+    def test_prunes_several_at_one_time(self):
+        schedule = DepthSchedule(pruning=Pruning(threshold=0.99, count=2), shallowest=1)
+        found = depth.fit(made(rule="positive"), TRAIN, VALID, SETTINGS, schedule)
+        assert [event.epoch for event in found.trace.events] == [1, 1, 2]
+        assert [event.depth for event in found.trace.events] == [3, 2, 1]
 
     def test_prunes_to_the_shallowest_and_no_further(self):
         schedule = DepthSchedule(pruning=Pruning(threshold=0.9, first=1), shallowest=2)
