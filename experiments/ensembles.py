@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import data
-from experiments import runs
+from experiments import courses, runs
 from experiments.errors import StudyError
 from experiments.files import read_json, write_json
 from experiments.specs import RunSpec
@@ -139,6 +139,7 @@ def _together(dataset, out, members, home, digest) -> dict[str, float | str]:
         if isinstance(result, SurrogateError):
             found[name] = str(result)
         elif not runs.finished(out / name):
-            runs.write(out / name, run, result, share, len(members))
+            outcome = courses.same_depth(result, run.net, len(run.data))
+            runs.write(out / name, run, outcome, share, len(members))
             found[name] = result.best_loss
     return found

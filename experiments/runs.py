@@ -9,7 +9,7 @@ have theirs elsewhere, see `experiments.ensembles`), `model.pt` (the trained mod
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import data
 import surrogates
 from data.provenance import collect
 from data.transforms import Compression, Standardise
+from experiments import courses
 from experiments.errors import StudyError
 from experiments.files import read_json, validated, write_json
 from experiments.specs import RunSpec
@@ -89,7 +90,7 @@ def prepare(spec: RunSpec, known: TrainingData) -> Prepared:
             f"({_clause(error)}); ask for a smaller one."
         ) from None
     settings = training.Settings(
-        epochs=spec.epochs,
+        epochs=courses.epochs(spec, net, len(known)),
         batch=spec.batch,
         learning_rate=spec.learning_rate,
         weight_decay=spec.weight_decay,
@@ -98,12 +99,12 @@ def prepare(spec: RunSpec, known: TrainingData) -> Prepared:
     return Prepared(spec, known, net, settings, _profile(net, known))
 
 
-def write(out: Path, run: Prepared, result: training.Result, seconds: float, together: int = 1) -> None:
-    """Write the files of a run whose network has its final weights.
+def write(out: Path, run: Prepared, result: courses.Outcome, seconds: float, together: int = 1) -> None:
+    """Write the files of a run from the outcome of its training.
 
     seconds : the share of the run in the wall time of its training.  together : networks that shared it.
     """
-    known, net, origin = run.data, run.net.eval(), collect()
+    known, net, origin = run.data, result.net.eval(), collect()
     model = surrogates.Model(
         net=net,
         encode=known.compression,
@@ -123,10 +124,14 @@ def write(out: Path, run: Prepared, result: training.Result, seconds: float, tog
         "mesh": known.mesh,
         "names": list(known.names),
         "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
+        "layers": net.layers,
+        "epochs": result.epochs,
+        "layer_evaluations": result.layer_evaluations,
+        "work": result.work,
         "best_epoch": result.best_epoch,
         "best_loss": result.best_loss,
         "loss_unit": 1.0 if known.remainder is None else float(known.remainder.scale) ** 2,
-        "trace": asdict(result.trace),
+        "trace": result.trace,
         "samples": len(known),
         "gradients": {"start": _plain(run.start), "end": _plain(_profile(net, known))},
         "seconds": seconds,
@@ -160,15 +165,9 @@ def train(
         with locked([out]):
             began = time.perf_counter()
             run = prepare(spec, training_data(dataset, digest, spec, where))
-            result = training.fit(
-                run.net,
-                run.data,
-                run.data.valid,
-                run.settings,
-                checkpoint=out / "checkpoint.pt",
-                identity={**spec.model_dump(), "data set": digest},
-                progress=progress,
-            )
+            identity = {**spec.model_dump(), "data set": digest}
+            checkpoint = out / "checkpoint.pt"
+            result = courses.fit(spec, run.net, run.data, run.settings, checkpoint, identity, progress)
             write(out, run, result, time.perf_counter() - began)
     return load(out, device)
 
@@ -232,7 +231,8 @@ def load(path: str | Path, device: str = "cpu") -> Run:
     spec = validated(RunSpec, record["spec"], f"{path / 'run.json'}: spec")
     model = surrogates.model.load(path / "model.pt", where)
     try:
-        net = build(spec, model.encode.components, model.decode.components)
+        there = spec.model_copy(update={"layers": record.get("layers", spec.layers)})
+        net = build(there, model.encode.components, model.decode.components)
     except (RuntimeError, MemoryError) as error:
         raise _misfit(path, _clause(error)) from None
     for what, found, expected in (

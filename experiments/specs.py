@@ -10,6 +10,89 @@ Count = pydantic.PositiveInt
 ORDER_MARGIN = 1e-3  # surrogates.order.MARGIN, which would bring torch
 
 
+class _Table(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class GrowthSpec(_Table):
+    """When and where a network gets new layers: `surrogates.depth.Growth`, or `Splitting`."""
+
+    by: Literal["sensitivity", "halving"] = pydantic.Field(
+        "sensitivity",
+        description="a new layer where the loss is most sensitive to one, or two halves of the longest step",
+    )
+    every: Count = pydantic.Field(description="epochs between two insertions")
+    times: pydantic.NonNegativeInt | None = pydantic.Field(None, description="insertions at most")
+    count: Count = pydantic.Field(1, description="layers at one time, by sensitivity")
+    ratio: pydantic.FiniteFloat = pydantic.Field(
+        1.0, ge=0, description="least sensitivity, in means of the layers there are"
+    )
+    radius: pydantic.FiniteFloat = pydantic.Field(
+        0.5, ge=0, description="how far new weights go from those of the neighbour, relative"
+    )
+    step: pydantic.FiniteFloat = pydantic.Field(
+        0.1, ge=0, description="step of a new layer, in mean steps; halved while the loss rises"
+    )
+    samples: Count | None = pydantic.Field(
+        None, description="training samples, from the first, that tell the sensitivities (default: all)"
+    )
+    choice: Literal["largest", "smallest", "drawn"] = pydantic.Field(
+        "largest", description="which sensitivity comes first"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _halving_has_no_more(self):
+        for name, field in type(self).model_fields.items():
+            own = name in ("by", "every", "times")
+            if self.by == "halving" and not own and getattr(self, name) != field.default:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, which growth by halving does not have; leave it out."
+                )
+        return self
+
+
+class PruningSpec(_Table):
+    """When a network loses layers: `surrogates.depth.Pruning`."""
+
+    threshold: pydantic.FiniteFloat = pydantic.Field(
+        0.01, gt=0, lt=1, description="share |τ|/Σ|τ| below which a layer goes"
+    )
+    count: Count = pydantic.Field(1, description="layers at one time at most")
+    every: Count = pydantic.Field(1, description="epochs between two looks")
+    first: pydantic.NonNegativeInt = pydantic.Field(0, description="epochs before the first look")
+    grace: pydantic.NonNegativeInt = pydantic.Field(10, description="epochs for which a new layer is spared")
+    samples: Count | None = pydantic.Field(
+        None, description="training samples, from the first, by which the change is measured (default: all)"
+    )
+
+
+class DepthSpec(_Table):
+    """How the depth of a network changes while it trains: `surrogates.depth.DepthSchedule`."""
+
+    growth: GrowthSpec | None = None
+    pruning: PruningSpec | None = None
+    shallowest: Count = pydantic.Field(1, description="layers that pruning leaves")
+    deepest: Count | None = pydantic.Field(None, description="layers that growth does not exceed")
+
+    @pydantic.model_validator(mode="after")
+    def _something_happens(self):
+        if self.growth is None and self.pruning is None:
+            raise ValueError("neither growth nor pruning is told; give one, or leave the table out.")
+        if self.deepest is not None and self.deepest < self.shallowest:
+            raise ValueError(
+                f"deepest is {self.deepest} and shallowest {self.shallowest}; expected deepest >= shallowest."
+            )
+        return self
+
+
+class RegularisersSpec(_Table):
+    """Weights of what is added to the data loss and reported apart from it: `surrogates.depth.Regulariser`."""
+
+    horizon: pydantic.FiniteFloat = pydantic.Field(0.0, ge=0, description="α of α (Σ τ − T)², T the horizon")
+    magnitude: pydantic.FiniteFloat = pydantic.Field(0.0, ge=0, description="λ of λ Σ |τ|")
+    squares: pydantic.FiniteFloat = pydantic.Field(0.0, ge=0, description="ρ of ρ Σ τ²")
+
+
 class RunSpec(pydantic.BaseModel):
     """Everything that determines a trained network, given the data set."""
 
@@ -62,11 +145,16 @@ class RunSpec(pydantic.BaseModel):
     )
     draws: Count = pydantic.Field(16, description="realisations of the noise that training cycles through")
     epochs: Count = pydantic.Field(120, description="passes over the training split")
+    budget: Positive | None = pydantic.Field(
+        None, description="training samples × weights that meet them, in the place of epochs"
+    )
     batch: Count = pydantic.Field(64, description="samples an update")
     learning_rate: Positive = pydantic.Field(3e-3, description="of Adam, before its cosine schedule")
     weight_decay: pydantic.FiniteFloat = pydantic.Field(
         0.3, ge=0, description="decoupled (AdamW), on matrices alone"
     )
+    depth: DepthSpec | None = pydantic.Field(None, description="growing and pruning while it trains")
+    regularisers: RegularisersSpec | None = pydantic.Field(None, description="of the time steps")
     seed: int = pydantic.Field(
         0, ge=0, lt=2**63, description="of the weights and of the order of the samples"
     )
@@ -90,6 +178,16 @@ class RunSpec(pydantic.BaseModel):
             raise ValueError(
                 f"time is {self.time!r}, but a feed-forward network has no time steps; leave it out."
             )
+        if self.family == "feed-forward" and (self.regularisers or (self.depth and self.depth.pruning)):
+            raise ValueError(
+                "a feed-forward network has no time steps, by which layers are pruned and which are regularised; "
+                "leave depth.pruning and regularisers out."
+            )
+        if self.time == "uniform" and self.depth and self.depth.growth:
+            raise ValueError(
+                "time is 'uniform', whose equal steps leave no place for a small new one; choose positive, simplex "
+                "or free."
+            )
         if self.damping and self.field != "antisymmetric":
             raise ValueError(f"damping is {self.damping!r}, which an antisymmetric field alone has.")
         return self
@@ -111,6 +209,10 @@ class RunSpec(pydantic.BaseModel):
                 "choose positive, simplex, simplex-horizon, uniform or fixed."
             )
         return self
+
+
+TABLES = ("depth", "regularisers")
+"""Settings of a run that are tables of their own, which no flag holds."""
 
 
 class StudySpec(pydantic.BaseModel):

@@ -1,5 +1,6 @@
 """Training many runs: those that may train together in groups, the groups spread over workers."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from contextlib import contextmanager
@@ -20,13 +21,18 @@ Group = dict[str, RunSpec]
 def company(spec: RunSpec) -> tuple:
     """What runs must have in common to train as one program (`training.fit_ensemble`).
 
-    The start of a learned order is a member's own; an order that is not trained is a constant of the network.  A
-    feed-forward network trains alone.
+    The start of a learned order is a member's own; an order that is not trained is a constant of the network.
+    Networks that train alone: feed-forward ones, and those whose depth changes or whose steps are regularised.
     """
     own = MEMBERS_OWN | {"order"} if spec.learn_order else MEMBERS_OWN
-    if spec.family == "feed-forward":
+    if alone(spec):
         own = frozenset()
-    return tuple((name, value) for name, value in spec.model_dump().items() if name not in own)
+    return tuple((name, getattr(spec, name)) for name in RunSpec.model_fields if name not in own)
+
+
+def alone(spec: RunSpec) -> bool:
+    """Whether a run trains by itself, however many may train as one program."""
+    return spec.family == "feed-forward" or spec.depth is not None or spec.regularisers is not None
 
 
 def groups(runs: Mapping[str, RunSpec], ensemble: int) -> list[Group]:
@@ -57,17 +63,23 @@ def train_all(
     """Train every run that is not finished into `out`/name: groups in workers, from their checkpoints.
 
     work : data set and group.  executor : where to train instead of in `workers` local processes.
-    Raises StudyError when a worker dies, and, after all others are trained, for runs that left the numbers.
+    Raises StudyError for a finished run of another specification or another data set, when a worker dies, and,
+    after all others are trained, for runs that left the numbers.
     """
+    import data
     from experiments import ensembles
-    from experiments.runs import finished
+    from experiments.runs import finished, refuse_another
 
     total, done, todo, failures = sum(len(group) for _, group in work), 0, [], {}
+    digests = {dataset: data.open(dataset).manifest.digest for dataset in dict.fromkeys(d for d, _ in work)}
     for dataset, group in work:
+        for name, spec in group.items():
+            refuse_another(out / name, spec, digests[dataset])
         complete = sum(finished(out / name) for name in group)
         done += complete
         if complete < len(group):
             todo.append((dataset, group))
+    _tell_of_single_ones([spec for _, group in todo for spec in group.values()])
     with Progress(what, total, "networks") as progress:
         progress.start(done)
         if not todo:
@@ -88,6 +100,17 @@ def train_all(
         raise StudyError(
             f"{out}: {done} of {total} networks are trained, but not {', '.join(failures)} "
             f"({next(iter(failures.values()))}); change their settings, or leave them out."
+        )
+
+
+def _tell_of_single_ones(specs: list[RunSpec]) -> None:
+    """Say so where a changing depth keeps networks from training together, which takes longer."""
+    changing = sum(spec.depth is not None for spec in specs)
+    if changing:
+        warnings.warn(
+            f"{changing} of {len(specs)} networks change their depth, so they train one by one and not as one "
+            "program.",
+            stacklevel=2,
         )
 
 

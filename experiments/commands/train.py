@@ -13,13 +13,19 @@ EXAMPLE = "maxinv train out/demo/data out/runs/mine --family fractional --time s
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options: one flag for each field of a run's specification."""
-    from experiments.specs import RunSpec
+    from experiments.specs import TABLES, RunSpec
 
     parser.add_argument("dataset", metavar="DATA", help="folder of a data set, as `maxinv generate` makes it")
     parser.add_argument("out", metavar="OUT", help="folder of the run")
-    parser.add_argument("--config", metavar="FILE", help="TOML file with any of the settings below")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML file with any of the settings below, and tables [depth] (growth, pruning) and [regularisers]",
+    )
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
     for name, field in RunSpec.model_fields.items():
+        if name in TABLES:
+            continue
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar=_placeholder(field.annotation),
@@ -33,10 +39,11 @@ def run(options: argparse.Namespace) -> None:
 
     from experiments.files import read_toml, validated
     from experiments.progress import Progress
-    from experiments.specs import RunSpec
+    from experiments.specs import TABLES, RunSpec
 
     table = read_toml(Path(options.config)) if options.config else {}
-    table |= {k: v for k in RunSpec.model_fields if (v := getattr(options, k)) is not None}
+    flags = (name for name in RunSpec.model_fields if name not in TABLES)
+    table |= {k: v for k in flags if (v := getattr(options, k)) is not None}
     spec = validated(RunSpec, table, options.config or "")
 
     import torch
@@ -48,19 +55,25 @@ def run(options: argparse.Namespace) -> None:
     limit_threads()
     if spec.mesh_error:
         _announce_solves(options.dataset)
-    with Progress("train", spec.epochs, "epochs") as progress:
+    by_work = bool(spec.depth and spec.budget)
+    with Progress("train", spec.epochs, "% of the budget" if by_work else "epochs") as progress:
         watching = iter([progress.start])  # the first call says where a resumed training stands
 
         def watch(state):
-            tell = next(watching, progress.update)
-            tell(state.epoch, f"validation loss {state.trace.valid_loss[-1]:.4f}")
+            progress.total = state.epochs
+            tell, note = next(watching, progress.update), f"validation loss {state.trace.valid_loss[-1]:.4f}"
+            if spec.depth:
+                note += f", {state.net.layers} layers"
+            tell(int(100 * state.trace.work[-1] / spec.budget) if by_work else state.epoch, note)
 
         result = train(options.dataset, options.out, spec, watch, options.device)
     orders = result.record["trace"].get("order")
     learned = f", order {orders[0]:.4g} -> {orders[result.record['best_epoch']]:.4g}" if orders else ""
+    found = result.record
+    ends = f", {found['layers']} layers" if spec.depth else ""
     print(
-        f"{result.path}: best validation loss {result.record['best_loss']:.4f} after epoch "
-        f"{result.record['best_epoch']} of {spec.epochs}, {result.record['parameters']} parameters{learned}"
+        f"{result.path}: best validation loss {found['best_loss']:.4f} after epoch {found['best_epoch']} of "
+        f"{found['epochs']}, {found['parameters']} parameters{ends}{learned}"
     )
 
 
