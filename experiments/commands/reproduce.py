@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="OUT", default="out/reproduce", help="folder of all papers (default: %(default)s)"
     )
+    parser.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="with MNIST/raw and FashionMNIST/raw, as torchvision keeps them; without it scikit-learn's digits",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: usable cores)")
 
 
@@ -32,14 +37,16 @@ def run(options: argparse.Namespace) -> None:
 
     from data import executors
     from experiments.errors import StudyError
-    from experiments.papers.reproduction import reproduce, show
+    from experiments.papers.reproduction import reproduce, settings_of, show
 
     workers = executors.usable_cores() if options.workers is None else options.workers
     if workers < 1:
         raise StudyError(f"workers is {workers}; expected at least 1.")
     out = Path(options.out) / (options.key + "-quick" * options.quick)
+    size = "quick" if options.quick else "full"
+    settings = settings_of(options.key, size, options.images)
     with executors.local(workers) as executor:
-        result = reproduce(options.key, out, executor, "quick" if options.quick else "full")
+        result = reproduce(options.key, out, executor, size, settings)
     show(result)
     print(f"written to {out}: {', '.join(['claims.json', 'claims.csv', *result['pictures']])}")
 

@@ -19,11 +19,20 @@ from experiments.papers.work import Work
 COLUMNS = ("claim", "case", "expected", "value", "low", "high", "seeds", "verdict", "certainty", "note")
 
 
-def settings_of(key: str, size: str) -> pydantic.BaseModel:
-    """The checked settings of a paper's experiments, `size` being quick or full."""
-    file = papers.claims_file(key)
+def settings_of(key: str, size: str, images: str | Path | None = None) -> pydantic.BaseModel:
+    """The checked settings of a paper's experiments, `size` being quick or full.
+
+    images : folder of a paper whose settings have one.  Raises StudyError for a paper that needs none.
+    """
+    file, schema = papers.claims_file(key), papers.experiments_of(key).Settings
     table = getattr(claims.load(file), size)
-    return validated(papers.experiments_of(key).Settings, table, f"{file}: {size}")
+    if images is not None:
+        if "images" not in schema.model_fields:
+            raise StudyError(
+                f"--images {images}: the experiments of {key} use no images; leave the option out."
+            )
+        table = {**table, "images": str(Path(images).absolute())}
+    return validated(schema, table, f"{file}: {size}")
 
 
 def reproduce(
