@@ -6,6 +6,9 @@ from experiments.protocol.known import Answers, Known
 from experiments.protocol.scores import Ruler
 from maxwell import inversion
 
+CRAMER_RAO = "Cramér-Rao bound"
+"""What the bound of unbiased estimates alone is called; all others hold for every estimate."""
+
 
 def fisher(known: Known, theta: np.ndarray, deviation: float) -> np.ndarray:
     """Information of one observation about real unknowns θ (p,): JᵀJ in whitened data, (p, p).
@@ -47,7 +50,7 @@ def bound(known: Known, ruler: Ruler, thetas: np.ndarray, deviation: float) -> t
     if hasattr(known.problem.prior, "covariance"):
         return "van Trees' bound", np.broadcast_to(van_trees(known, thetas, deviation), thetas.shape)
     if not ruler.field:
-        return "Cramér-Rao bound", cramer_rao(known, thetas, deviation)
+        return CRAMER_RAO, cramer_rao(known, thetas, deviation)
     return None
 
 

@@ -3,10 +3,17 @@
 import numpy as np
 
 from experiments.protocol import intervals
+from experiments.protocol.bounds import CRAMER_RAO
 from experiments.protocol.entries import BOUND, Entry, Row, who
 
 ALL = "all"
 """What the table calls all unknowns together."""
+
+EVERY, UNBIASED = "every estimate", "unbiased estimates"
+"""What a bound holds for."""
+
+POSTERIOR_MEAN = "posterior-mean"
+"""Key of the yardstick that is a bound itself: no estimate has a smaller mean-square error."""
 
 
 def bounds(found: list[Entry], resamples: int) -> list[Row]:
@@ -14,11 +21,11 @@ def bounds(found: list[Entry], resamples: int) -> list[Row]:
 
     One row for all unknowns together, without unit, and one a group where there are several, in its unit.  Error
     and bound are over the samples that both have, paired in the resampling; 1 is the bound itself.  A ratio below 1
-    with its interval is a leak, a bias that helps (Cramér and Rao bound unbiased estimates alone), or a prior that
-    knows more than the bound's.
+    with its interval is a leak where the bound `holds_for` every estimate (van Trees' and the posterior mean do,
+    which stands in for it where the prior is not Gaussian); Cramér and Rao's holds for unbiased ones alone.
     """
     rows = []
-    for bound in (entry for entry in found if entry.kind == BOUND):
+    for bound in (entry for entry in found if entry.kind == BOUND or entry.key == POSTERIOR_MEAN):
         place = bound.places[0]
         for entry in found:
             if (entry.data, entry.noise) != (bound.data, bound.noise) or entry is bound:
@@ -35,6 +42,7 @@ def bounds(found: list[Entry], resamples: int) -> list[Row]:
                     {
                         **who(entry),
                         "bound": bound.label,
+                        "holds_for": UNBIASED if bound.label == CRAMER_RAO else EVERY,
                         "group": group,
                         "samples": samples,
                         "error": float(np.sqrt(squares.mean())),

@@ -103,10 +103,11 @@ class Plan:
                 yield Cell(data, family, layers, noise, *some), block
 
     def _possible(self, cell: Cell, arm: str) -> bool:
-        time = self.spec.arms[arm].time
+        about = self.spec.arms[arm]
+        plain = about.time == "fixed" and about.depth is None and about.regularisers is None
         return not (
-            (cell.family == "fractional" and time == "free")
-            or (cell.family == "feed-forward" and time != "fixed")
+            (cell.family == "fractional" and about.time == "free")
+            or (cell.family == "feed-forward" and not plain)
         )
 
     @cached_property
@@ -136,7 +137,7 @@ class Plan:
             **self.spec.data[cell.data].network,
             **(self.spec.networks[cell.network] if cell.network else {}),
             "family": cell.family,
-            "layers": cell.layers,
+            "layers": arm.layers or cell.layers,
             "noise": cell.noise,
             "samples": cell.samples,
             "learning_rate": settings["learning_rate"],
@@ -145,6 +146,7 @@ class Plan:
         }
         if cell.family != "feed-forward":
             table |= {"time": arm.time, "horizon": _horizon(arm, settings)}
+            table |= {"depth": arm.depth, "regularisers": arm.regularisers}
         return validated(RunSpec, table, f"{self.spec.title}: {variant.name}")
 
     def trials(self) -> dict[str, RunSpec]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from experiments.specs import Count, Positive, RunSpec
+from experiments.specs import Count, DepthSpec, Positive, RegularisersSpec, RunSpec
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Family = RunSpec.model_fields["family"].annotation
@@ -15,7 +15,7 @@ Level = Annotated[pydantic.FiniteFloat, pydantic.Field(ge=0)]
 
 ELSEWHERE = {
     **dict.fromkeys(("family", "layers", "noise", "samples"), "the grid"),
-    **dict.fromkeys(("time", "horizon"), "an arm"),
+    **dict.fromkeys(("time", "horizon", "depth", "regularisers"), "an arm"),
     **dict.fromkeys(("learning_rate", "weight_decay"), "the tuning or a block's settings"),
     "seed": "the study",
 }
@@ -37,11 +37,14 @@ class DataSpec(_Table):
 
 
 class ArmSpec(_Table):
-    """One way to choose the time steps; all arms share everything else."""
+    """One way to choose the time steps, or the depth; all arms share everything else."""
 
     label: str = pydantic.Field(description="what the reader calls it")
     time: Rule = pydantic.Field(description="rule of the time steps")
     horizon: Positive | Literal["tuned"] = pydantic.Field(1.0, description="sum of the steps at the start")
+    layers: Count | None = pydantic.Field(None, description="at the start, instead of the grid's")
+    depth: DepthSpec | None = pydantic.Field(None, description="growing and pruning while it trains")
+    regularisers: RegularisersSpec | None = pydantic.Field(None, description="of the time steps")
 
 
 class Range(_Table):

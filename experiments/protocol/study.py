@@ -203,7 +203,12 @@ def _cost(item, datasets) -> float:
 
 
 def layer_evaluations(spec: RunSpec, samples: int) -> int:
-    """Forward-backward evaluations of a layer, one sample each, of a training: layers · samples · epochs."""
+    """Forward-backward evaluations of a layer, one sample each, of a training: layers · samples · epochs.
+
+    Of a budget of work, what it would buy if layers were all of a network.
+    """
+    if spec.budget is not None:
+        return int(spec.budget / spec.width**2)
     return spec.layers * (spec.samples or samples) * spec.epochs
 
 

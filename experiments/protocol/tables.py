@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.files import read_json
-from experiments.protocol import distances, intervals, starts, study
+from experiments.protocol import depths_found, distances, intervals, starts, study
 from experiments.protocol.entries import Entry, Row, best, cell, entries, who
 from experiments.protocol.intervals import Interval
 from experiments.protocol.plan import Plan, run_name
@@ -37,6 +37,7 @@ def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
         "against": against(found),
         "bounds": distances.bounds(found, RESAMPLES),
         "hybrid": starts.hybrid(found),
+        "depths": depths_found.found(plan, folder, found),
         "costs": costs(plan, folder, found),
     }
     for name, rows in tables.items():
@@ -254,12 +255,12 @@ def costs(plan: Plan, folder: Folder, found: list[Entry]) -> list[Row]:
             record = read_json(folder.runs / run_name(entry.variant, 0) / "run.json", "run", "run again")
             given, tuning = plan.given(entry.variant), plan.spec.tuning
             spec = plan.run(entry.variant, given or plan.points[0], 0)
-            budget = study.layer_evaluations(spec, record["samples"])
+            budget = record.get("layer_evaluations", study.layer_evaluations(spec, record["samples"]))
             trials = 0 if given else len(plan.points) * tuning.seeds
             horizons = [s.about["horizon"] for s in entry.sheets if s.about["horizon"] is not None]
             row |= {
                 "parameters": record["parameters"],
-                "epochs": spec.epochs,
+                "epochs": record.get("epochs", spec.epochs),
                 "layer_evaluations": budget,
                 "tuning_evaluations": budget * trials,
                 "training_seconds": _mean_of(entry, "seconds"),

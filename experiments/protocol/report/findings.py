@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from experiments.protocol import tables
-from experiments.protocol.distances import ALL
+from experiments.protocol.distances import ALL, EVERY
 from experiments.protocol.entries import BOUND, HYBRID, Row
 from experiments.protocol.intervals import Interval
 from experiments.protocol.report.chart import percent
@@ -172,6 +172,66 @@ def starts(material: Material) -> Finding | None:
         for row in rows
     )
     return Finding("Does the network help Gauss-Newton as its start?", sentence, details)
+
+
+def depths(material: Material) -> list[Finding]:
+    """One finding a way to find the depth: whether it reaches the best fixed depth, with what layers and work."""
+    rows, answers = material.tables["depths"], []
+    best = {cell_of(row): row for row in rows if row["method"] == row["best_fixed"]}
+    for arm in dict.fromkeys(row["method"] for row in rows if row["changes"] == "True"):
+        here = [row for row in rows if row["method"] == arm]
+        smaller = sum(row["valid_change_high"] < 0 for row in here)
+        larger = sum(row["valid_change_low"] > 0 for row in here)
+        layers = [row["layers_end"] for row in here]
+        work = [row["work"] / best[cell_of(row)]["work"] for row in here]
+        sentence = (
+            f"{_first(material.arm(arm))}: beside the fixed depth of least validation loss its own is smaller in "
+            f"{smaller} of {len(here)} places and larger in {larger}; in {len(here) - smaller - larger} "
+            f"{NONE_SHOWN}. It ends with {_span(layers, '.3g')} layers and takes {_span(work, '.2g')} times the "
+            "work."
+        )
+        details = tuple(
+            f"{where(material, row)}: {_interval(row, 'valid_change')} from {material.arm(row['best_fixed'])}, on "
+            f"test data {_interval(row, 'error_change')}; {row['least']:g} to {row['most']:g} layers, "
+            f"{row['parameters']:,.0f} weights, horizon {row['horizon']:.3g}."
+            for row in here
+        )
+        answers.append(
+            Finding(f"Can a network find its depth? {_first(material.arm(arm))}", sentence, details)
+        )
+    return answers
+
+
+def _span(values: list[float], form: str) -> str:
+    low, high = (format(pick(values), form) for pick in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def below(material: Material) -> Finding | None:
+    """Whether an error lies below a bound that holds for every estimate; None without such bounds.
+
+    If one does with its whole interval, a method has seen what it should not: a leak.
+    """
+    rows = [row for row in material.tables["bounds"] if (row["group"], row["holds_for"]) == (ALL, EVERY)]
+    if not rows:
+        return None
+    under = [row for row in rows if row["high"] < 1]
+    names = _list(dict.fromkeys(row["bound"] for row in rows))
+    count = f"{len(under)} of {len(rows)} errors lie" if under else f"None of {len(rows)} errors lies"
+    sentence = f"{count} below it with the whole interval ({names}; single intervals of 95 %). "
+    nearest = min(rows, key=lambda row: row["ratio"])
+    sentence += f"The smallest is {_distance(material, nearest)}"
+    return Finding(
+        "Does any error lie below what is possible?",
+        sentence + ("." if not under else ". Look for a leak: a method may have seen what it should not."),
+        tuple(f"{_distance(material, row)}." for row in under),
+    )
+
+
+def _distance(material: Material, row: Row) -> str:
+    ends = f"{row['low']:.3g} to {row['high']:.3g}"
+    title = material.titles[row["data"], row["noise"]]
+    return f"{row['ratio']:.3g} times the {row['bound']} ({ends}): {title}, {row['label']}"
 
 
 def elsewhere(problem: Problem) -> str:

@@ -22,11 +22,11 @@ from experiments.protocol.tables import read
 TEXT = {
     *("data", "family", "training_samples", "method", "label", "kind", "split", "group", "question"),
     *("baseline", "other", "verdict", "network", "yardstick", "variant", "chosen", "learned", "horizon_arm"),
-    *("gain", "bound"),
+    *("gain", "bound", "holds_for", "best_fixed", "changes"),
 }
 """Columns of tables that are no numbers."""
 
-LATER = ("bounds", "hybrid")
+LATER = ("bounds", "hybrid", "depths")
 """Tables that studies of before lack; a study may also have nothing to put into them."""
 
 NEEDED = ("errors", "directions", "comparisons", "ablation", "against", "costs", "tuning")

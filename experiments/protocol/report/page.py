@@ -73,6 +73,8 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
         "horizons": findings.horizons(material),
         "places": _places(material),
         "starts": findings.starts(material),
+        "below": findings.below(material),
+        "found_depths": findings.depths(material),
         "started": sections.starts(material),
         "noises": _noises(material, home),
         "forest": forest and _chart(forest, home),
@@ -103,6 +105,7 @@ def _section(problem: Problem, home: Path) -> dict[str, Any]:
         "main": sections.main(problem),
         "outside": sections.outside(problem),
         "distances": sections.distances(problem),
+        "depths": sections.depths(problem),
         "tuned": sections.tuned(problem),
         "full": sections.full(problem),
         "shown": shown,
@@ -205,6 +208,7 @@ def _comparisons(material: Material) -> list[sections.Table]:
         ("ablation", "How much is the horizon: single intervals"),
         ("against", "Networks of least validation loss beside yardsticks: single intervals"),
         ("bounds", "Errors as multiples of the bound: single intervals"),
+        ("depths", "Fixed depths and those that are found"),
         ("hybrid", "Gauss-Newton from the network beside its cold start: single intervals"),
     ):
         rows = material.tables[table]

@@ -125,6 +125,40 @@ def _crossed(lines: Mapping[str, Sequence[Row]], columns: Sequence, key: str) ->
     return cells
 
 
+def depths(problem: Problem) -> Table | None:
+    """Fixed depths and those that are found, at what each costs; None where no network changes its depth."""
+    rows = problem.rows("depths")
+    if not rows:
+        return None
+    cells, strong = [], set()
+    for k, row in enumerate(rows):
+        ends = f"{row['least']:g} – {row['most']:g}" if row["least"] < row["most"] else f"{row['most']:g}"
+        best = row["method"] == row["best_fixed"]
+        strong |= {k} if best or row["changes"] == "True" else set()
+        cells.append(
+            [
+                problem.label(name_of(row)) + " (best fixed)" * best,
+                f"{row['starts']:g}",
+                ends,
+                count(row["parameters"]),
+                number(row["horizon"]),
+                number(row["work"]),
+                seconds(row["seconds_one"]),
+                f"{number(row['valid'])} ({number(row['valid_low'])} – {number(row['valid_high'])})",
+                "" if best else _percents(row, "valid_change"),
+                "" if best else _percents(row, "error_change"),
+            ]
+        )
+    head = "network|layers at the start|in the end|weights|horizon|work|one inversion|root of the validation loss"
+    head += "|its change from the best fixed depth, %|change of the error on test data, %"
+    return Table("Fixed depths and depths that are found", head.split("|"), cells, frozenset(strong))
+
+
+def _percents(row: Row, key: str) -> str:
+    value, low, high = (number(100 * row[name]) for name in (key, f"{key}_low", f"{key}_high"))
+    return f"{value} ({low} – {high})"
+
+
 def starts(material: Material) -> Table | None:
     """Gauss-Newton from the network beside its cold start; None where it was not tried."""
     rows = material.tables["hybrid"]

@@ -103,6 +103,28 @@ def test_a_network_of_few_training_samples_is_not_the_best(material):
     assert material.problems[0].best.name.endswith("resnet-L3-noise0.01/positive")
 
 
+def limits(*rows):
+    keys = ("ratio", "low", "high", "holds_for", "group")
+    common = {"data": "d", "noise": 0.01, "label": "net", "bound": "posterior mean"}
+    made = [common | dict(zip(keys, row, strict=True)) for row in rows]
+    return findings.below(SimpleNamespace(tables={"bounds": made}, titles={("d", 0.01): "D"}))
+
+
+def test_an_error_below_its_bound_is_told_if_its_whole_interval_is():
+    every, unbiased = "every estimate", "unbiased estimates"
+    above = [(1.2, 1.1, 1.3, every, "all"), (0.99, 0.97, 1.01, every, "all")]
+    other = [(0.5, 0.4, 0.6, unbiased, "all"), (0.5, 0.4, 0.6, every, "radius")]
+    found = limits(*above, *other)
+    assert found.sentence.startswith("None of 2 errors lies below it")
+    assert "0.99 times the posterior mean (0.97 to 1.01): D, net." in found.sentence
+    assert not found.details
+    found = limits(*above, (0.8, 0.7, 0.95, every, "all"))
+    assert found.sentence.startswith("1 of 3 errors lie below it")
+    assert "Look for a leak" in found.sentence
+    assert found.details == ("0.8 times the posterior mean (0.7 to 0.95): D, net.",)
+    assert limits(*other) is None
+
+
 def horizon_row(whole, part, share, beyond=0.0):
     row = {
         "learned": "l",

@@ -5,7 +5,7 @@ from experiments.errors import StudyError
 from experiments.protocol import plan
 from experiments.protocol.plan import TUNING_SEEDS, merged
 from experiments.protocol.study import layer_evaluations
-from experiments.specs import RunSpec
+from experiments.specs import DepthSpec, RegularisersSpec, RunSpec
 
 
 @pytest.fixture
@@ -33,6 +33,27 @@ def test_arms_differ_in_their_steps_alone(made):
     for arm, run in runs.items():
         assert run.model_copy(update={"time": "fixed", "horizon": 1.0}) == runs["fixed-unit"], arm
         assert run.horizon == (settings["horizon"] if arm == "fixed-tuned" else 1.0)
+
+
+def test_an_arm_may_begin_at_another_depth_and_change_it(tmp_path):
+    text = tiny_study.write(tmp_path).read_text()
+    grown = """[arms.grown]
+label = "grown"
+time = "positive"
+layers = 1
+depth = { growth = { every = 2 }, deepest = 4 }
+regularisers = { magnitude = 0.1 }
+[arms.free]"""
+    text = text.replace("[arms.free]", grown).replace('"free"]', '"free", "grown"]')
+    text = text.replace('"positive"]', '"positive", "grown"]')
+    (tmp_path / "tiny.toml").write_text(text)
+    made = plan.load(tmp_path / "tiny.toml")
+    variant, other = (v for v in made.variants if v.arm == "grown")
+    assert (variant.cell.family, other.cell.family) == ("resnet", "fractional")  # and no feed-forward network
+    spec = made.run(variant, made.points[0], 0)
+    assert (spec.layers, variant.cell.layers) == (1, 2)
+    assert spec.depth == DepthSpec(growth={"every": 2}, deepest=4)
+    assert spec.regularisers == RegularisersSpec(magnitude=0.1)
 
 
 def test_every_arm_is_tuned_with_the_same_budget_at_seeds_of_its_own(made):

@@ -1,13 +1,14 @@
 """Tables whose rows can be told by hand: distance from the bound, the start from a network, gains that divide."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.protocol import distances, starts, tables
+from experiments.protocol import bounds, distances, starts, tables
 from experiments.protocol.entries import Entry
 from experiments.protocol.intervals import Interval
 from experiments.protocol.sheets import Place, Sheet
@@ -51,6 +52,18 @@ def test_what_errs_by_twice_the_bound_everywhere_has_no_doubt_about_it():
         [entry("bound", "bound", squared=least, group_one=least), entry("m", squared=4 * least)], 200
     )
     assert (row["ratio"], row["low"], row["high"]) == pytest.approx((2, 2, 2))
+
+
+def test_the_posterior_mean_is_a_bound_of_its_own_and_that_of_cramer_and_rao_not_for_all():
+    least, theirs = squares(5), squares(6)
+    for key, kind, label, holds in (
+        ("posterior-mean", "classical", "posterior mean", "every estimate"),
+        ("bound", "bound", "van Trees' bound", "every estimate"),
+        ("bound", "bound", bounds.CRAMER_RAO, "unbiased estimates"),
+    ):
+        one = replace(entry(key, kind, squared=least), label=label)
+        (row,) = distances.bounds([one, entry("m", squared=theirs)], 100)
+        assert (row["bound"], row["holds_for"], row["method"]) == (label, holds, "m")
 
 
 def test_a_bound_of_zero_has_no_distance():

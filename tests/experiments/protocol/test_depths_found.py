@@ -1,0 +1,114 @@
+"""A study whose arms are depths, fixed and found, at one budget of work: real, and as small as it can be."""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tiny_study
+
+from experiments.protocol import plan, study, tables
+from experiments.protocol.plan import run_name
+from experiments.protocol.report import findings, page, sections
+from experiments.protocol.report.material import Material
+from experiments.runs import load
+
+BUDGET = 4e5
+ARMS = """
+[arms.one]
+label = "one layer"
+time = "positive"
+layers = 1
+[arms.four]
+label = "four layers"
+time = "positive"
+layers = 4
+[arms.grown]
+label = "grown from one layer"
+time = "positive"
+layers = 1
+depth = { growth = { every = 1, ratio = 0.0, samples = 20 }, deepest = 3 }
+[arms.pruned]
+label = "pruned from four layers"
+time = "positive"
+layers = 4
+depth = { pruning = { threshold = 0.9, count = 2 }, shallowest = 2 }
+[tuning]
+trials = 1
+[[grid]]
+data = ["cauchy"]
+families = ["resnet"]
+arms = ["one", "four", "grown", "pruned"]
+layers = [1]
+noise = [0.02]
+"""
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    home = tmp_path_factory.mktemp("depths")
+    file = tiny_study.write(home)
+    head = file.read_text().split("[arms.")[0].replace("epochs = 4", f"budget = {BUDGET}")
+    file.write_text(head.replace('"mmse", "gauss-newton"', '"mmse"') + ARMS)
+    made = plan.load(file)
+    with ThreadPoolExecutor(1) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        folder = study.run(made, home / "study", study.Workplace(1, pool))
+    tables.write(made, folder)
+    study.finish(made, folder)
+    return Material.of(folder.path)
+
+
+def row(material, arm):
+    (found,) = [r for r in material.tables["depths"] if r["method"] == arm]
+    return found
+
+
+def test_rows_are_what_the_runs_are(material):
+    for arm, changes in (("one", "False"), ("four", "False"), ("grown", "True"), ("pruned", "True")):
+        found = row(material, arm)
+        assert found["changes"] == changes
+        (variant,) = [v for v in material.plan.variants if v.arm == arm]
+        nets = [load(material.folder.runs / run_name(variant, seed)).net for seed in range(2)]
+        assert found["layers_end"] == np.mean([net.layers for net in nets])
+        assert (found["least"], found["most"]) == tuple(
+            pick(net.layers for net in nets) for pick in (min, max)
+        )
+        sizes = [sum(p.numel() for p in net.parameters()) for net in nets]
+        assert found["parameters"] == pytest.approx(np.mean(sizes), rel=1e-5)
+        horizons = [net.time().sum().item() for net in nets]
+        assert found["horizon"] == pytest.approx(np.mean(horizons), rel=1e-5)
+        assert 0.5 * BUDGET < found["work"] <= BUDGET
+
+
+def test_depth_is_found(material):
+    assert (row(material, "grown")["starts"], row(material, "pruned")["starts"]) == (1, 4)
+    assert row(material, "grown")["layers_end"] > 1
+    assert row(material, "pruned")["layers_end"] == 2
+
+
+def test_the_best_fixed_depth_is_that_of_least_validation_loss(material):
+    rows = material.tables["depths"]
+    best = min(rows[:2], key=lambda r: r["valid"])
+    assert {r["best_fixed"] for r in rows} == {best["method"]}
+    for r in rows:
+        assert r["valid_change"] == pytest.approx(r["valid"] / best["valid"] - 1, abs=2e-5)
+        assert r["valid_change_low"] <= r["valid_change"] <= r["valid_change_high"]
+    assert (best["valid_change_low"], best["valid_change_high"]) == (0, 0)
+
+
+def test_answers_and_tables_say_so(material):
+    grown, pruned = findings.depths(material)
+    assert "Grown from one layer: beside the fixed depth of least validation loss" in grown.sentence
+    assert "It ends with 2 layers" in pruned.sentence
+    table = sections.depths(material.problems[0])
+    assert [cells[1] for cells in table.rows] == ["1", "4", "1", "4"]
+    assert sum("best fixed" in cells[0] for cells in table.rows) == 1
+    html = page.write(material.folder.path, material.folder.path / "report.html").read_text()
+    assert "Depth that is found" in html
+    assert "pruned from four layers" in html
+
+
+def test_a_study_of_fixed_depths_has_no_such_rows(tiny):
+    made, folder = tiny
+    assert tables.write(made, folder)["depths"] == []
