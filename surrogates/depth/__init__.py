@@ -6,6 +6,7 @@
 
 from surrogates.baselines import Blocks
 from surrogates.depth import plain
+from surrogates.depth.adam import AdamByEntry
 from surrogates.depth.constraint import Dependent
 from surrogates.depth.insertion import insert, split, wake
 from surrogates.depth.pruning import change_bound, least, prune, shares
@@ -17,6 +18,7 @@ from surrogates.depth.sensitivity import Sensitivities, sensitivities, steer
 from surrogates.depth.surgery import Surgery
 
 __all__ = [
+    "AdamByEntry",
     "Blocks",
     "Dependent",
     "DepthResult",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surrogates import training
 from surrogates.depth import events
+from surrogates.depth.adam import adam
 from surrogates.depth.insertion import insert
 from surrogates.depth.pruning import prune
 from surrogates.depth.record import DepthResult, DepthState, DepthTrace, Event
@@ -58,10 +59,12 @@ def fit(
 
     The net that is given stays as it is; the result has the best one and the last one. Settings, data, loss,
     optimiser and regulariser are those of ``training.fit``; the learning rate follows its schedule over all epochs,
-    and the optimiser goes on through events with the moments of all numbers that stay (a new one starts with
-    moments 0 under the count of steps of its tensor). Without events the outcome is that of ``training.fit`` bit
-    for bit. Patience counts epochs since the last event. Growing is by sensitivity on the whole training set of
-    the epoch, by J alone, without the regulariser.
+    and the optimiser goes on through events with the moments of all numbers that stay; a new one starts with none.
+    A net that may grow is trained by ``AdamByEntry``, which corrects their bias by the age of each entry; an
+    optimiser of torch's would by the count of steps of the whole tensor, and new layers would move at several
+    times the rate at first. Without events the outcome is that of ``training.fit``, bit for bit if no growth is
+    planned, else to rounding. Patience counts epochs since the last event. Growing is by sensitivity on the whole
+    training set of the epoch, by J alone, without the regulariser.
 
     ``budget`` is work (``DepthTrace.work``: samples × parameters, events and all) in the place of the number of
     epochs: the course ends before the first epoch that might exceed it, however many there have been, and the
@@ -82,7 +85,7 @@ def fit(
     _check(net, settings, schedule, budget)
     check_pair("valid", valid)
     path = None if checkpoint is None else Path(checkpoint)
-    make = optimiser or (lambda each: OPTIMISERS[settings.optimiser](each, settings))
+    make = optimiser or optimiser_of(settings, schedule)
     start = copy.deepcopy(net)
     run = _Run(start, make(start), settings, loss, budget)
     course = {
@@ -125,6 +128,12 @@ def fit(
     ended = "patience" if run.goes_on() else "epochs" if budget is None else "budget"
     seconds = time.perf_counter() - began
     return DepthResult(best, last, run.best_epoch, run.best_loss, run.epoch, ended, run.trace, seconds)
+
+
+def optimiser_of(settings: Settings, schedule: DepthSchedule) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    """What makes the optimiser of a net: the trainer's, or where layers may be new their Adam by entry."""
+    make = OPTIMISERS[settings.optimiser] if schedule.growth is None else adam
+    return lambda net: make(net, settings)
 
 
 class _Run:

@@ -72,8 +72,9 @@ class Surgery:
 
         What it holds for each number (moments, momentum) goes with that number, bit for bit, and is 0 for a new
         one; what it holds for a parameter as a whole (a count of steps) stays. A parameter that is new as a whole
-        joins the group of those of its kind (weights or others) and has no state yet. Any optimiser whose state is
-        by parameter: ``SurrogateError`` for ``torch.optim.LBFGS``, whose curvature pairs mix all of them.
+        joins the group of those of its kind (weights or others) and has no state yet. So torch's Adam corrects the
+        bias of new entries by the age of old ones, ``AdamByEntry`` by their own. Any optimiser whose state is by
+        parameter: ``SurrogateError`` for ``torch.optim.LBFGS``, whose curvature pairs mix all of them.
         """
         if isinstance(optimiser, torch.optim.LBFGS):
             raise SurrogateError(
