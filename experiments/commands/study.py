@@ -4,6 +4,9 @@ A study is a TOML file, or the name of one that comes with the package.  It name
 time steps, a grid of settings and yardsticks; every way has the same budget, seeds and noise.  Killed anywhere,
 the same command continues and ends with the same tables.  Workers are processes of this machine, the ranks of
 `mpiexec -n 9 maxinv study ...`, or a Dask cluster.
+
+A study too long for one sitting can be run one data set at a time (`--data`), each into a folder and a report of
+its own: its networks are those of the whole study; Holm's correction is over the comparisons of one folder.
 """
 
 import argparse
@@ -18,7 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "study", metavar="STUDY", nargs="?", default="learned_steps", help="default: %(default)s"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="default: out/STUDY, with --quick out/STUDY-quick")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="default: out/STUDY, with -NAME for --data and -quick for --quick"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="NAME",
+        nargs="+",
+        default=(),
+        help="restrict the study to these of its data sets (default: all)",
+    )
     parser.add_argument("--quick", action="store_true", help="the small version that the file describes")
     add_places(parser)
 
@@ -31,8 +43,9 @@ def run(options: argparse.Namespace) -> None:
     from experiments.protocol import plan, study, tables
     from experiments.protocol.report import page
 
-    chosen = plan.load(options.study, options.quick)
-    out = options.out or f"out/{Path(options.study).stem}{'-quick' if options.quick else ''}"
+    chosen = plan.load(options.study, options.quick, options.data)
+    some = "".join(f"-{name}" for name in chosen.spec.data) if options.data else ""
+    out = options.out or f"out/{Path(options.study).stem}{some}{'-quick' if options.quick else ''}"
     with executor_of(options) as (executor, writes):
         if not writes:
             return

@@ -1,6 +1,6 @@
 """From a specification to runs: cells of the grid, arms in each, trials of the tuning, and the final runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -182,10 +182,11 @@ def _horizon(arm: ArmSpec, settings: Settings) -> float:
     return settings["horizon"] if arm.horizon == "tuned" else arm.horizon
 
 
-def load(path: str | Path, quick: bool = False) -> Plan:
+def load(path: str | Path, quick: bool = False, data: Sequence[str] = ()) -> Plan:
     """Read a study: a TOML file, or the name of one that comes with the package (`learned_steps`).
 
     quick : apply its table `[quick]`, whose tables change single keys and whose other values replace.
+    data : names of the data sets to which it is restricted (default: all); its runs there are those of the whole.
     """
     file, shipped = Path(path), {f.stem: f for f in sorted(SHIPPED.glob("*.toml"))}
     if not file.is_file() and str(path) in shipped:
@@ -196,10 +197,27 @@ def load(path: str | Path, quick: bool = False) -> Plan:
         if changes is None:
             raise StudyError(f"{file}: has no table [quick]; leave out --quick, or add one.")
         table = merged(table, changes)
-    plan = Plan(validated(ProtocolSpec, table, str(file)), quick)
+    plan = Plan(_restricted(validated(ProtocolSpec, table, str(file)), data), quick)
     for variant in plan.variants:  # a wrong setting of a network is told now
         plan.run(variant, plan.given(variant) or plan.points[0], 0)
     return plan
+
+
+def _restricted(spec: ProtocolSpec, data: Sequence[str]) -> ProtocolSpec:
+    """The study on some of its data sets alone; all if none is named."""
+    used = {name for block in spec.grid for name in block.data}
+    for name in data:
+        if name not in used:
+            known = ", ".join(name for name in spec.data if name in used)
+            raise StudyError(f"{spec.title}: has no data set {name!r}; expected some of {known}.")
+    if not data:
+        return spec
+    there = [(block, tuple(name for name in block.data if name in data)) for block in spec.grid]
+    changes = {
+        "data": {name: about for name, about in spec.data.items() if name in data},
+        "grid": tuple(block.model_copy(update={"data": names}) for block, names in there if names),
+    }
+    return spec.model_copy(update=changes)
 
 
 def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -206,3 +206,17 @@ def test_networks_where_none_has_a_name_are_told(tmp_path):
     )
     with pytest.raises(StudyError, match=r"grid\.networks names 'a'; expected a table \[networks\.a\]"):
         plan.load(file)
+
+
+def test_some_data_sets_alone_have_the_runs_that_they_have_in_the_whole():
+    whole = plan.load("learned_steps")
+    some = plan.load("learned_steps", data=["magnetisation", "blocks"])
+    assert list(some.spec.data) == ["magnetisation", "blocks"]
+    expected = [v for v in whole.variants if v.cell.data in ("magnetisation", "blocks")]
+    assert some.variants == expected
+    assert {v.cell.data for v in expected} == {"magnetisation", "blocks"}
+    trials = whole.trials()
+    assert some.trials() == {name: trials[name] for name in some.trials()}
+    assert [some.given(v) for v in expected] == [whole.given(v) for v in expected]
+    with pytest.raises(StudyError, match="has no data set 'moon'; expected some of cauchy, magnetisation"):
+        plan.load("learned_steps", data=["cauchy", "moon"])
