@@ -25,6 +25,9 @@ NAMES = {
 }
 """How variants are drawn and called."""
 
+BANDS = ("largest", "large")
+"""Of which variants the spread over seeds is drawn."""
+
 Results = Sequence[Mapping[str, Any]]
 
 
@@ -32,9 +35,10 @@ COLUMNS = 3
 
 
 def losses(panels: Mapping[str, Mapping[str, Results]]) -> Figure:
-    """Training loss over work: median over seeds, with the band between quartiles; {case: {variant: results}}.
+    """Training loss over work: median over seeds; {case: {variant: results}}.
 
-    Layers come at the vertical lines.
+    Layers come at the vertical lines. The band between quartiles is drawn for two nets alone, that which grows at the
+    largest sensitivity and that which is large from the start: five on one another cannot be told apart.
     """
     made, axes = _panels(panels, (3.7, 3.2))
     for axis, variants in zip(axes, panels.values(), strict=True):
@@ -42,7 +46,8 @@ def losses(panels: Mapping[str, Mapping[str, Results]]) -> Figure:
             colour, line = LOOKS[variant]
             work = np.median([result["work"] for result in results], axis=0)
             low, middle, high = np.quantile([result["loss"] for result in results], [0.25, 0.5, 0.75], axis=0)
-            axis.fill_between(work, low, high, color=colour, alpha=0.12, lw=0)
+            if variant in BANDS:
+                axis.fill_between(work, low, high, color=colour, alpha=0.2, lw=0)
             axis.plot(work, middle, line, color=colour, lw=1.2, label=NAMES[variant])
         came = [result["work"][result["insertion"]["epoch"] - 1] for result in _grown(variants)]
         if came:
