@@ -126,10 +126,11 @@ def _leading(
 ) -> tuple[np.ndarray, np.ndarray, float] | None:
     """(singular values, directions (2m, k), Σ X²) of the centred data X, by XᵀX; None where that is too rough.
 
-    Lanczos' method on XᵀX finds the subspace, and the singular values of X restricted to it are as exact as those
-    of X.  XᵀX squares the condition: singular values below `LEAST` of the largest are not trusted.
+    Leading eigenvectors of XᵀX are the subspace, and the singular values of X restricted to it are as exact as
+    those of X.  XᵀX squares the condition: singular values below `LEAST` of the largest are not trusted.  Dense,
+    for a symmetric experiment has pairs of equal eigenvalues, of which an iteration from one vector may miss one.
     """
-    from scipy.sparse.linalg import ArpackError, eigsh
+    from scipy.linalg import eigh
 
     if count > len(mean) // 4:
         return None
@@ -138,11 +139,7 @@ def _leading(
         part = realify(observations[rows]) - mean
         gram += part.T @ part
     total = float(np.trace(gram))
-    start = np.random.default_rng(0).standard_normal(len(mean))
-    try:
-        values, space = eigsh(gram, count, v0=start)
-    except ArpackError:  # as for data that do not vary
-        return None
+    values, space = eigh(gram, subset_by_index=[len(mean) - count, len(mean) - 1])
     if not values.min() > LEAST**2 * values.max():
         return None
     space = np.linalg.qr(space)[0]

@@ -37,8 +37,8 @@ COLUMNS = 3
 def losses(panels: Mapping[str, Mapping[str, Results]]) -> Figure:
     """Training loss over work: median over seeds; {case: {variant: results}}.
 
-    Layers come at the vertical lines. The band between quartiles is drawn for two nets alone, that which grows at the
-    largest sensitivity and that which is large from the start: five on one another cannot be told apart.
+    Layers come at the vertical lines. The band between quartiles is drawn for two nets alone, that which grows at
+    the largest sensitivity and that which is large from the start: five on one another cannot be told apart.
     """
     made, axes = _panels(panels, (3.7, 3.2))
     for axis, variants in zip(axes, panels.values(), strict=True):

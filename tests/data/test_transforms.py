@@ -55,6 +55,19 @@ def test_few_components_are_those_of_a_singular_value_decomposition(smallest, bl
     np.testing.assert_allclose(compress(d).std(axis=0), 1, rtol=1e-5)
 
 
+def test_components_of_equal_weight_are_all_found():
+    """As a symmetric experiment has them: of ten pairs both, and of the eleventh one."""
+    rng = np.random.default_rng(5)
+    left = np.linalg.qr(rng.standard_normal((91, 25)))[0]
+    left = np.linalg.qr(left - left.mean(axis=0))[0]  # centred, so that means take nothing away
+    right = np.linalg.qr(rng.standard_normal((120, 24)))[0]
+    spectrum = np.repeat(np.logspace(0, -2, 12), 2)
+    compress = Compression.fit(complexify(left[:, :24] * spectrum @ right.T), components=21)
+    np.testing.assert_allclose(compress.scale * np.sqrt(91), spectrum[:21], rtol=1e-9)
+    within = right[:, :22].T @ compress.directions
+    np.testing.assert_allclose(np.linalg.norm(within, axis=0), 1, rtol=1e-9)
+
+
 @given(SHAPES)
 def test_compression_loses_the_variance_it_does_not_explain_and_no_more(shape):
     d = complex_data(*shape)
