@@ -80,14 +80,17 @@ def regions(
 
 
 def places(panels: Mapping[str, Mapping[str, Results]]) -> Figure:
-    """Sensitivities of all positions over the mean of the layers there were, and how often each was the largest."""
+    """Sensitivities of all positions over the mean of the layers there were, and how often each was the largest.
+
+    A ratio that is 0 or has none (of a net whose units are all dead) has no place on the axis and is left out.
+    """
     made, axes = _panels(panels, (3.2, 2.8))
     for axis, variants in zip(axes, panels.values(), strict=True):
         events = [result["insertion"] for result in _grown(variants)]
         chosen = [event["position"] for event in events]
         count = len(events[0]["sensitivities"]) if events else 0
         for position in range(count):
-            shares = [event["sensitivities"][position] / event["mean"] for event in events]
+            shares = [e["sensitivities"][position] / e["mean"] for e in events if e["mean"] > 0]
             axis.plot([position] * len(shares), shares, "o", ms=3, alpha=0.4, color=LOOKS["largest"][0])
         axis.set_xticks(range(count), [f"{place}\n{chosen.count(place)} ×" for place in range(count)])
         axis.set_xlim(-0.5, max(count, 1) - 0.5)

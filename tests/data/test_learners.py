@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import json
-import multiprocessing
 import pickle
 import subprocess
 import sys
 from functools import partial
 
+import forking
 import numpy as np
 import pytest
 import torch
@@ -134,42 +134,29 @@ def test_a_loop_over_the_items_ends(dataset):
 
 @pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])
 def test_persistent_workers_give_the_eager_rows_of_every_epoch(dataset, start, workers):
-    train = dataset.split("train")
-    made = train.to_torch(0.05, draw=3, draws=2, dtype=torch.float64)
-    loader = DataLoader(
-        made, batch_size=5, num_workers=workers, persistent_workers=True, multiprocessing_context=start
-    )
-    for epoch in (0, 1, 2):
-        made.set_epoch(epoch)
-        x, y = (torch.cat(parts).numpy() for parts in zip(*loader, strict=True))
-        expected = eager(train, draw=3 + epoch % 2)
+    found = forking.alone(forking.epochs, dataset.path, start, workers)
+    assert len(found) == 3
+    for epoch, (x, y) in enumerate(found):
+        expected = eager(dataset.split("train"), draw=3 + epoch % 2)
         np.testing.assert_array_equal(x, expected[0])
         np.testing.assert_array_equal(y, expected[1])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_shuffle_with_a_generator_repeats(dataset, workers):
-    def orders():
-        loader = DataLoader(
-            dataset.to_torch(0.01),
-            batch_size=7,
-            shuffle=True,
-            num_workers=workers,
-            generator=torch.Generator().manual_seed(4),
-        )
-        return [torch.cat([x for x, _ in loader]) for _ in range(2)]
-
-    (first, second), again = orders(), orders()
-    assert torch.equal(first, again[0])
-    assert torch.equal(second, again[1])
-    assert not torch.equal(first, second)
-    plain = dataset.to_torch(0.01).batch(range(24))[0]
-    assert torch.equal(first.sort(dim=0).values, plain.sort(dim=0).values)
+    (first, second), again = forking.alone(forking.twice, dataset.path, workers)
+    np.testing.assert_array_equal(again, (first, second))
+    np.testing.assert_array_equal(first, forking.orders(dataset.path, 0)[0])
+    assert not np.array_equal(first, second)
+    plain = dataset.to_torch(0.01).batch(range(24))[0].numpy()
+    np.testing.assert_array_equal(np.sort(first, axis=0), np.sort(plain, axis=0))
 
 
 def test_a_copy_in_another_process_still_hears_of_epochs(dataset):
     made = pickle.loads(pickle.dumps(dataset.split("valid").to_torch(0.1, draws=2)))
-    loader = DataLoader(made, batch_size=4, num_workers=1, persistent_workers=True)
+    loader = DataLoader(
+        made, batch_size=4, num_workers=1, persistent_workers=True, multiprocessing_context="spawn"
+    )
     seen = []
     for epoch in (0, 1):
         made.set_epoch(epoch)
@@ -277,10 +264,8 @@ def rows_of(view, rows):
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_processes_read_the_same_rows_at_the_same_time(dataset, start):
-    views = [dataset.take([k, 23 - k, k]) for k in range(12)]
-    with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context(start)) as pool:
-        found = list(pool.map(data.Dataset.digest, views))
-    assert found == [view.digest() for view in views]
+    found = forking.alone(forking.digests, dataset.path, start)
+    assert found == [dataset.take([k, 23 - k, k]).digest() for k in range(12)]
     assert len(set(found)) == 12
 
 

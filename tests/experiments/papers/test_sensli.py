@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiments import papers
-from experiments.papers import sensli
+from experiments.papers import sensli, sensli_pictures
 from experiments.papers.claims import load
 from experiments.papers.reproduction import reproduce, settings_of
 from experiments.papers.sensli_runs import GRID, Case, Data, Run, build, grid, points, train
@@ -178,3 +178,14 @@ def test_settings_are_of_thirty_seeds_and_insert_in_the_course():
     assert {each.family for each in full.cases} == set(FAMILIES)
     assert len({each.name for each in full.cases}) == len(full.cases)
     assert all(each.insert + full.soon < each.epochs for each in full.cases)
+
+
+def test_a_net_whose_units_are_all_dead_can_be_drawn():
+    dead = {"position": 1, "sensitivities": [0.0, 1e-4], "mean": 0.0}
+    alive = {"position": 0, "sensitivities": [2.0, 1.0], "mean": 0.5}
+    results = [{"insertion": event} for event in (dead, alive)]
+    drawn = sensli_pictures.places({"a case": {"largest": results}})
+    (axis,) = drawn.axes
+    points = {tuple(line.get_ydata()) for line in axis.get_lines() if line.get_marker() == "o"}
+    assert points == {(4.0,), (2.0,)}
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0\n1 ×", "1\n1 ×"]
