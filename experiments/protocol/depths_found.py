@@ -7,9 +7,9 @@ import numpy as np
 from experiments.files import read_json
 from experiments.protocol import intervals
 from experiments.protocol.entries import Entry, Row, loss, who
+from experiments.protocol.folder import Folder
 from experiments.protocol.intervals import Interval
 from experiments.protocol.plan import Cell, Plan, run_name
-from experiments.protocol.study import Folder
 
 FACTS = ("layers", "horizon", "parameters", "work")
 """Of each run: layers, sum of the steps and weights in the end; samples × weights that met them."""

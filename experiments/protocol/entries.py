@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 
 from experiments.protocol import study
+from experiments.protocol.folder import Folder
 from experiments.protocol.plan import Plan, Variant
 from experiments.protocol.sheets import Place, Sheet
-from experiments.protocol.study import Folder
 
 BOUND = "bound"
 """Key and kind of what no error can lie below."""
 
 HYBRID = "hybrid"
 """Key and kind of Gauss-Newton that starts from the network: neither classical nor a network."""
+
+COMMITTEE = "committee"
+"""Key and kind of the mean estimate of several networks: no single network, and not classical."""
 
 Row = dict[str, Any]
 

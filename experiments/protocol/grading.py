@@ -9,12 +9,13 @@ import data
 from data.mesh_error import mesh_error
 from experiments import runs
 from experiments.protocol import bounds
+from experiments.protocol.entries import COMMITTEE
+from experiments.protocol.folder import SHEET
 from experiments.protocol.known import Answers
 from experiments.protocol.methods import METHODS, Hybrid
 from experiments.protocol.methods.base import Method, timed
 from experiments.protocol.perturbations import worst
 from experiments.protocol.sheets import Sheet, exam, score
-from experiments.protocol.study import SHEET
 
 WORST = 32
 """Samples at which the worst local perturbation is looked for."""
@@ -32,16 +33,7 @@ def network(dataset: str, folder: str, noise: float, levels: Levels, resimulate:
         return
     asked, known = exam(Path(dataset), noise, levels, resimulate)
     run = runs.load(path)
-    arrays, clean = {}, None
-    for place in sorted(asked.places, key=lambda p: (p.split != asked.main.split, p.level)):
-        view = asked.dataset.split(place.split)
-        answers = timed(run.estimate, view.observe(place.level))
-        arrays[place] = score(asked, known, place, answers)
-        if place.split == asked.main.split:
-            if place.level == 0:
-                clean = answers.theta
-            elif clean is not None:
-                arrays[place]["gain"] = np.sqrt(asked.ruler.squared(answers.theta, clean)) / place.level
+    arrays = _everywhere(asked, known, run.estimate)
     main = asked.dataset.split(asked.main.split)
     observed = main.observe(asked.main.level)
     arrays[asked.main]["worst"] = worst(run.model, asked, known, observed[:WORST])
@@ -56,7 +48,46 @@ def network(dataset: str, folder: str, noise: float, levels: Levels, resimulate:
         "horizon": float(np.sum(record["gradients"]["end"]["steps"])) if record["gradients"]["end"] else None,
         "steps": record["gradients"]["end"]["steps"] if record["gradients"]["end"] else None,
     }
-    Sheet({place: arrays[place] for place in asked.places}, about).write(path / SHEET)
+    Sheet(arrays, about).write(path / SHEET)
+
+
+def committee(
+    dataset: str, out: str, folder: str, names: list[str], noise: float, levels: Levels, resimulate: int
+) -> None:
+    """Score the mean of the estimates of several runs, by their names in a folder, into the file `out`."""
+    path = Path(out)
+    if path.exists():
+        return
+    asked, known = exam(Path(dataset), noise, levels, resimulate)
+    members = [runs.load(Path(folder) / name).estimate for name in names]
+
+    def estimate(observed):
+        return np.mean([member(observed) for member in members], axis=0)
+
+    about = {
+        "key": COMMITTEE,
+        "label": f"mean of {len(members)} networks",
+        "kind": COMMITTEE,
+        "fit": 0.0,
+        "one": _latency(estimate, asked.dataset.split(asked.main.split).observe(asked.main.level)[:1]),
+        "members": list(names),
+    }
+    Sheet(_everywhere(asked, known, estimate), about).write(path)
+
+
+def _everywhere(asked, known, estimate) -> dict:
+    """Scores of a function of observations at every place; the noise gain where there are data without noise."""
+    arrays, clean = {}, None
+    for place in sorted(asked.places, key=lambda p: (p.split != asked.main.split, p.level)):
+        view = asked.dataset.split(place.split)
+        answers = timed(estimate, view.observe(place.level))
+        arrays[place] = score(asked, known, place, answers)
+        if place.split == asked.main.split:
+            if place.level == 0:
+                clean = answers.theta
+            elif clean is not None:
+                arrays[place]["gain"] = np.sqrt(asked.ruler.squared(answers.theta, clean)) / place.level
+    return {place: arrays[place] for place in asked.places}
 
 
 def compare_meshes(dataset: str) -> None:

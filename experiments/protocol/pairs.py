@@ -9,8 +9,8 @@ import numpy as np
 from experiments.errors import StudyError
 from experiments.files import read_json
 from experiments.protocol import intervals
+from experiments.protocol.folder import SHEET
 from experiments.protocol.sheets import Place, Sheet
-from experiments.protocol.study import SHEET
 
 SQUARED = ("squared",)
 """Arrays of a sheet that hold squared errors, as those of groups do; the others hold sizes."""

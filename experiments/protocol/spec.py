@@ -110,6 +110,9 @@ class ProtocolSpec(_Table):
         (0.0, 0.001, 0.01, 0.05, 0.2), description="noise of the test data"
     )
     resimulate: Count = pydantic.Field(20, description="estimates whose data are solved for, of a run")
+    committee: Count = pydantic.Field(
+        5, description="networks of least validation loss whose mean estimate is scored, at most; 1 for none"
+    )
     network: dict[str, Any] = pydantic.Field(default={}, description="settings that all networks share")
     networks: dict[Name, dict[str, Any]] = pydantic.Field(
         default={}, description="named settings that replace those of `network` and of the data's own"

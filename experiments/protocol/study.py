@@ -18,13 +18,12 @@ from experiments import training
 from experiments.errors import StudyError
 from experiments.files import read_json, validated, write_json, write_text
 from experiments.progress import Progress
+from experiments.protocol.folder import Folder
 from experiments.protocol.plan import Plan, Settings, Variant, run_name, trial_name
+from experiments.protocol.selection import best, committee
 from experiments.protocol.sheets import Sheet
 from experiments.protocol.spec import ProtocolSpec
 from experiments.specs import RunSpec
-
-SHEET = "scores.npz"
-"""Name of the score sheet in a run folder."""
 
 PIECE = 10
 """Observations of a task where a method takes them one by one."""
@@ -36,45 +35,6 @@ class Workplace:
 
     workers: int | None = None
     executor: Executor | None = None
-
-
-@dataclass(frozen=True)
-class Folder:
-    """What lies where in the folder of a study."""
-
-    path: Path
-
-    def data(self, key: str) -> Path:
-        """A data set."""
-        return self.path / "data" / key
-
-    @property
-    def tuning(self) -> Path:
-        """Run folders of the tuning."""
-        return self.path / "tuning"
-
-    @property
-    def runs(self) -> Path:
-        """Run folders that are evaluated."""
-        return self.path / "runs"
-
-    def sheet(self, variant: Variant, seed: int) -> Path:
-        """The score sheet of a run."""
-        return self.runs / run_name(variant, seed) / SHEET
-
-    def yardstick(self, key: str, data_key: str, noise: float) -> Path:
-        """The score sheet of a yardstick."""
-        return self.path / "yardsticks" / data_key / f"{key}-noise{noise:g}.npz"
-
-    @property
-    def tables(self) -> Path:
-        """Tables as CSV."""
-        return self.path / "tables"
-
-    @property
-    def done(self) -> Path:
-        """Written last: with which versions, on which machine and from which commit the study was ended."""
-        return self.path / "DONE"
 
 
 def run(plan: Plan, out: str | Path, place: Workplace | None = None) -> Folder:
@@ -280,6 +240,19 @@ def grade(plan: Plan, folder: Folder, datasets: Mapping[str, data.Dataset], plac
             else:
                 what = (path, str(sheet), method, noise, spec.levels, spec.resimulate)
                 tasks.append(Task(sheet, grading.yardstick, what))
+        members = committee(plan, folder, key, noise)
+        if len(members) > 1:
+            sheet = folder.yardstick("committee", key, noise).absolute()
+            what = (
+                path,
+                str(sheet),
+                str(folder.runs.absolute()),
+                members,
+                noise,
+                spec.levels,
+                spec.resimulate,
+            )
+            tasks.append(Task(sheet, grading.committee, what))
         sheet = folder.yardstick("bound", key, noise).absolute()
         tasks.append(Task(sheet, grading.bound, (path, str(sheet), noise, spec.levels, about.iterated)))
     for variant in plan.variants:
@@ -315,22 +288,6 @@ def problems(plan: Plan) -> list[tuple[str, float]]:
     return list(dict.fromkeys((variant.cell.data, variant.cell.noise) for variant in plan.variants))
 
 
-def best(plan: Plan, folder: Folder, key: str, noise: float) -> Variant:
-    """The variant of least mean validation loss on a data set at a noise, of all training samples if there is one.
-
-    Losses are compared in the unit of the standardised unknown.  The test split does not choose.
-    """
-    here = [v for v in plan.variants if (v.cell.data, v.cell.noise) == (key, noise)]
-    whole = [v for v in here if v.cell.samples is None] or here
-
-    def loss(variant):
-        files = [folder.runs / run_name(variant, seed) / "run.json" for seed in range(variant.seeds)]
-        records = [read_json(file, "run", "run again") for file in files]
-        return _mean(record["best_loss"] * record["loss_unit"] for record in records)
-
-    return min(whole, key=loss)
-
-
 def _do(tasks: Sequence[Task], place: Workplace, what: str) -> None:
     """Submit the tasks whose file is missing, and wait for all."""
     todo = [task for task in tasks if not task.file.exists()]
@@ -358,11 +315,11 @@ def sheets(plan: Plan, folder: Folder) -> Iterator[tuple[Variant, list[Sheet]]]:
 
 def yardsticks(plan: Plan, folder: Folder) -> Iterator[tuple[str, str, float, Sheet]]:
     """Key, data set, noise and sheet of every yardstick that suits its data set."""
-    names = [*plan.spec.yardsticks, "hybrid", "bound"]
+    names = [*plan.spec.yardsticks, "hybrid", "committee", "bound"]
     for key, noise in problems(plan):
         for name in names:
             file = folder.yardstick(name, key, noise)
-            if name == "hybrid" and not file.exists():  # a study without Gauss-Newton
+            if name in ("hybrid", "committee") and not file.exists():  # no Gauss-Newton, or a single network
                 continue
             sheet = Sheet.read(file)
             if sheet.arrays:

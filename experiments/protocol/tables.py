@@ -1,16 +1,17 @@
 """The tables of a study, from its score sheets: long form, one row a method and place."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from experiments.files import read_json
 from experiments.protocol import depths_found, distances, intervals, starts, study
-from experiments.protocol.entries import Entry, Row, best, cell, entries, who
+from experiments.protocol.entries import COMMITTEE, Entry, Row, best, cell, entries, who
+from experiments.protocol.folder import Folder
 from experiments.protocol.intervals import Interval
 from experiments.protocol.plan import Plan, run_name
-from experiments.protocol.study import Folder
 
 LEVEL = 0.05
 """Of the family-wise error of all comparisons of a study together."""
@@ -206,17 +207,18 @@ def gain(whole: Interval) -> str:
 
 
 def against(found: list[Entry]) -> list[Row]:
-    """The best network of each problem and noise beside each yardstick, on the samples that both answered.
+    """The best network, and the mean of several, beside each yardstick, on the samples that both answered.
 
-    Best by the mean validation loss among networks of all training samples: the test split does not choose.
+    The best is that of least mean validation loss among networks of all training samples: the test split does not
+    choose.  The mean of several is a yardstick of the best, too.
     """
     rows = []
     for data, noise in dict.fromkeys((entry.data, entry.noise) for entry in found):
         here = [entry for entry in found if (entry.data, entry.noise) == (data, noise)]
-        chosen = best(here)
-        if chosen is None:
-            continue
-        for other in (entry for entry in here if not entry.variant):
+        ours_are = [entry for entry in (best(here), *(e for e in here if e.kind == COMMITTEE)) if entry]
+        for chosen, other in product(ours_are, (entry for entry in here if not entry.variant)):
+            if chosen is other:
+                continue
             place = other.places[0]
             theirs = other.array(place, "squared")
             ours = chosen.array(place, "squared")[:, : theirs.shape[1]]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from experiments.protocol import tables
 from experiments.protocol.distances import ALL, EVERY
-from experiments.protocol.entries import BOUND, HYBRID, Row
+from experiments.protocol.entries import BOUND, COMMITTEE, HYBRID, Row
 from experiments.protocol.intervals import Interval
 from experiments.protocol.report.chart import percent
 from experiments.protocol.report.material import Material, Problem, cell_of, name_of
@@ -115,12 +115,13 @@ def _gain(row: Row) -> str:
 def yardsticks(problem: Problem) -> Finding | None:
     """The network of least validation loss beside every yardstick of a problem; None without yardsticks."""
     labels = {entry.key: entry.label for entry in problem.methods if not entry.variant}
-    rows = [row for row in problem.rows("against") if row["yardstick"] in labels]
+    every = [row for row in problem.rows("against") if row["yardstick"] in labels]
+    rows = [row for row in every if row["network"] == problem.best.name]
     if not rows:
         return None
     verdicts = {row["yardstick"]: decided(row["low"], row["high"]) for row in rows}
     beaten, lost, even = (
-        [row for row in rows if verdicts[row["yardstick"]] == v and row["yardstick"] != HYBRID]
+        [r for r in rows if verdicts[r["yardstick"]] == v and r["yardstick"] not in (HYBRID, COMMITTEE)]
         for v in ("smaller error", "larger error", NONE_SHOWN)
     )
     network = problem.label(rows[0]["network"])
@@ -132,7 +133,7 @@ def yardsticks(problem: Problem) -> Finding | None:
     for word, group in (("Smaller than", beaten), ("Larger than", lost), ("Not told from", even)):
         if group:
             sentence += f"{word} that of {_list(labels[row['yardstick']] for row in group)}. "
-    for entry in (entry for entry in problem.entries if entry.kind in (HYBRID, BOUND)):
+    for entry in (entry for entry in problem.entries if entry.kind in (COMMITTEE, HYBRID, BOUND)):
         found = problem.at(entry.places[0])[entry.name]
         sentence += f"{entry.label}: {found['error']:.3g}. "
     for row in problem.rows("bounds", group=ALL):
@@ -145,6 +146,13 @@ def yardsticks(problem: Problem) -> Finding | None:
         f"against {labels[row['yardstick']]} ({row['yardstick_error']:.3g} on {row['samples']:g} samples): "
         f"{signed(row['change'])} ({signed(row['low'])} to {signed(row['high'])}), {verdicts[row['yardstick']]}."
         for row in rows
+    )
+    names = {entry.name: entry.label for entry in problem.methods}
+    details += tuple(
+        f"{names[row['network']]} against {labels[row['yardstick']]}: {signed(row['change'])} "
+        f"({signed(row['low'])} to {signed(row['high'])}), {decided(row['low'], row['high'])}."
+        for row in every
+        if row not in rows
     )
     return Finding(problem.title, sentence.strip(), details)
 

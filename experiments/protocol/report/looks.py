@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.protocol.entries import BOUND, HYBRID, Entry
+from experiments.protocol.entries import BOUND, COMMITTEE, HYBRID, Entry
 from experiments.protocol.spec import ProtocolSpec
 
 # Okabe and Ito's colour-blind safe palette, its yellow darkened to be seen on white: a hue for each arm.
@@ -48,7 +48,11 @@ class Look:
     filled: bool = True
 
 
-_OWN = {BOUND: Look("#000000", "|", ":"), HYBRID: Look("#000000", "D", "--", filled=False)}
+_OWN = {
+    BOUND: Look("#000000", "|", ":"),
+    HYBRID: Look("#000000", "D", "--", filled=False),
+    COMMITTEE: Look("#000000", "D", "-"),
+}
 """Kinds with a look of their own."""
 
 TRUTH = Look("#000000", "", "--")
@@ -60,7 +64,8 @@ def looks(spec: ProtocolSpec, entries: Sequence[Entry]) -> dict[str, Look]:
 
     The hue says how the steps are chosen, the dash and whether markers are filled say the family, and networks
     that differ in depth, number of training samples or name alone differ in their marker.  Networks without steps
-    are black stars, Gauss-Newton from a network is an open black diamond; yardsticks are grey.
+    are black stars, Gauss-Newton from a network is an open black diamond and the mean of several networks a full
+    one; yardsticks are grey.
     """
     keys = list(dict.fromkeys(e.key for e in entries if not e.variant and e.kind not in _OWN))
     found, kin = {}, {}

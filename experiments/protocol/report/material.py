@@ -12,11 +12,11 @@ from experiments.errors import StudyError
 from experiments.files import read_json, validated
 from experiments.protocol import entries
 from experiments.protocol.entries import BOUND, Entry, Row
+from experiments.protocol.folder import Folder
 from experiments.protocol.plan import Cell, Plan
 from experiments.protocol.report.looks import Look, looks
 from experiments.protocol.sheets import Place
 from experiments.protocol.spec import ProtocolSpec
-from experiments.protocol.study import Folder
 from experiments.protocol.tables import read
 
 TEXT = {

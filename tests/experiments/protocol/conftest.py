@@ -6,6 +6,7 @@ import tiny_study
 from filelock import FileLock
 
 from experiments.protocol import plan, study, tables
+from experiments.protocol.folder import Folder
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,7 @@ def tiny(tmp_path_factory, worker_id):
     with FileLock(root / "tiny.lock"):
         made = plan.load(tiny_study.write(root)) if not (root / "tiny.toml").exists() else None
         made = made or plan.load(root / "tiny.toml")
-        folder = study.Folder(root / "study")
+        folder = Folder(root / "study")
         if not folder.done.exists():
             shutil.rmtree(folder.path, ignore_errors=True)
             with ThreadPoolExecutor(1) as pool:

@@ -13,6 +13,7 @@ import numpy as np
 import data
 from experiments.files import validated, write_json
 from experiments.protocol import study, tables
+from experiments.protocol.folder import SHEET, Folder
 from experiments.protocol.plan import Plan, run_name, trial_name
 from experiments.protocol.sheets import Place, Sheet
 from experiments.protocol.spec import ProtocolSpec
@@ -155,7 +156,7 @@ def make(folder: Path, text: str = STUDY) -> Path:
             data.recipe.parse(tomllib.loads(RECIPE)), folder / "data" / "cauchy", 1, executor=here
         )
     write_json(folder / "study.json", plan.spec.model_dump(mode="json"))
-    home = study.Folder(folder)
+    home = Folder(folder)
     rng = np.random.default_rng(7)
     noises = list(dict.fromkeys(noise for _, noise in study.problems(plan)))
     everywhere = dict.fromkeys(place for noise in noises for place in places(noise))
@@ -192,14 +193,14 @@ def make(folder: Path, text: str = STUDY) -> Path:
             about = {key: record[key] for key in ("parameters", "seconds", "best_epoch", "samples")}
             about |= {"samples": samples}
             about |= {"one": 1e-4, "valid": best_loss, "horizon": None if plain else 1.0, "steps": steps}
-            Sheet(arrays, about).write(run / study.SHEET)
+            Sheet(arrays, about).write(run / SHEET)
     for noise in noises:
         _yardsticks(rng, home, noise, difficulty, truth)
     tables.write(plan, home)
     return folder
 
 
-def _yardsticks(rng, home: study.Folder, noise: float, difficulty, truth) -> None:
+def _yardsticks(rng, home: Folder, noise: float, difficulty, truth) -> None:
     """Sheets of yardsticks and of the bound."""
     main = places(noise)[0]
     for key, label in KINDS.items():
@@ -211,6 +212,9 @@ def _yardsticks(rng, home: study.Folder, noise: float, difficulty, truth) -> Non
             arrays = {main: kept}
         about = {"key": key, "label": label, "kind": "classical", "fit": 0.1, "one": 2e-3}
         Sheet(arrays, about).write(home.yardstick(key, "cauchy", noise))
+    together = {p: _arrays(rng, p, main, 0.55, difficulty[p], truth) for p in places(noise)}
+    about = {"key": "committee", "label": "mean of 2 networks", "kind": "committee", "fit": 0.0, "one": 2e-4}
+    Sheet(together, about).write(home.yardstick("committee", "cauchy", noise))
     least = _arrays(rng, main, main, 0.1, difficulty[main], truth)
     least = {k: v for k, v in least.items() if k == "squared" or k.startswith("group:")}
     about = {"key": "bound", "label": "Cramér-Rao bound", "kind": "bound", "fit": 0.0, "one": 0.0}

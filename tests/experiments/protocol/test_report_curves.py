@@ -13,6 +13,15 @@ from experiments.protocol.report.chart import Axis, Chart, Panel, Series
 from experiments.protocol.report.looks import TRUTH
 from experiments.protocol.report.material import Material
 
+LEVEL = {
+    "Tikhonov",
+    "Gauss–Newton",
+    "Gauss-Newton from the network",
+    "mean of 2 networks",
+    "Cramér-Rao bound",
+}
+"""What has one error, whatever the number of training samples of the networks."""
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
@@ -67,7 +76,7 @@ def test_the_learning_curve_ends_with_all_samples_beside_level_yardsticks(low):
     network = lines.pop("ResNet, fixed steps, T = 1")
     assert network.x == pytest.approx([3, 6, 12], rel=0.05)
     assert network.y[0] / network.y[2] == pytest.approx(2, rel=0.05)
-    assert set(lines) == {"Tikhonov", "Gauss–Newton", "Gauss-Newton from the network", "Cramér-Rao bound"}
+    assert set(lines) == LEVEL
     for name, series in lines.items():
         (row,) = [row for row in low.at(low.main).values() if row["label"] == name]
         assert series.y == [row["error"]] * 2
@@ -129,7 +138,7 @@ def test_the_table_over_the_noise_keeps_methods_of_several(material, low):
     assert list(table.head) == ["method", "1 %", "10 %"]
     names = [row[0] for row in table.rows]
     assert "ResNet, fixed steps, T = 1" in names
-    assert len(names) == 4 + 3  # yardsticks; two arms and a plain network
+    assert len(names) == 5 + 3  # yardsticks; two arms and a plain network
     rows = {row["method"]: row for row in low.rows("bounds", group="all", family="")}
     (cells,) = [row for row in table.rows if row[0] == "Tikhonov"]
     assert cells[1].startswith(sections.number(rows["tikhonov"]["ratio"]))

@@ -92,11 +92,15 @@ def test_the_share_of_the_horizon_is_that_of_the_logarithms(material):
 
 def test_yardsticks_are_told_by_their_intervals(material):
     found = findings.yardsticks(material.problems[0])
-    rows = {row["yardstick"]: row for row in material.tables["against"]}
+    best = material.problems[0].best.name
+    rows = {row["yardstick"]: row for row in material.tables["against"] if row["network"] == best}
     assert rows["tikhonov"]["low"] > 0
     assert rows["gauss-newton"]["high"] < 0
     assert "Smaller than that of prior mean and Gauss–Newton. Larger than that of Tikhonov." in found.sentence
     assert "bound" not in " ".join(found.details)
+    assert "mean of 2 networks: 0." in found.sentence
+    assert any(text.startswith("mean of 2 networks against Gauss–Newton: −") for text in found.details)
+    assert "than that of mean of" not in found.sentence
 
 
 def test_a_network_of_few_training_samples_is_not_the_best(material):

@@ -12,6 +12,7 @@ import data
 from data.linear_estimate import LinearEstimate
 from experiments.errors import StudyError
 from experiments.protocol import grading, plan, study, tables
+from experiments.protocol.folder import Folder
 from experiments.protocol.known import Known
 from experiments.protocol.perturbations import worst
 from experiments.protocol.plan import run_name
@@ -67,6 +68,28 @@ def test_every_figure_of_a_table_follows_from_the_estimates(tiny, opened):
     assert float(row["low"]) < by_hand < float(row["high"])
 
 
+def test_the_committee_is_the_mean_of_the_networks_of_least_validation_loss(tiny, opened):
+    """The slow way round, from the records of all runs."""
+    made, folder = tiny
+    runs = [load(folder.runs / run_name(v, seed)) for v in made.variants for seed in range(v.seeds)]
+    assert len(runs) > made.spec.committee == 5
+    runs.sort(key=lambda run: run.record["best_loss"] * run.record["loss_unit"])
+    test = opened.split("test")
+    for level in (0.02, 0.1):
+        mean = sum(run.estimate(test.observe(level)) for run in runs[:5]) / 5
+        off = np.abs(mean - test.parameters) ** 2
+        of_mean = np.abs(opened.split("train").parameters.mean(axis=0) - test.parameters) ** 2
+        (row,) = [
+            row
+            for row in rows(folder, "errors")
+            if (row["method"], row["split"], row["level"]) == ("committee", "test", str(level))
+        ]
+        assert (row["kind"], row["label"]) == ("committee", "mean of 5 networks")
+        assert float(row["error"]) == pytest.approx(np.sqrt(off.mean() / of_mean.mean()), rel=1e-5)
+    against = [row for row in rows(folder, "against") if row["network"].endswith("committee-noise0.02")]
+    assert [row["yardstick"] for row in against] == ["prior-mean", "mmse"]
+
+
 def test_no_linear_method_is_better_than_the_linear_mmse(tiny):
     best = {}
     for row in rows(tiny[1], "errors"):
@@ -99,7 +122,7 @@ def test_comparisons_pair_equal_seeds_in_every_cell(tiny):
 def test_the_same_study_again_gives_the_same_tables_and_bytes(tiny, tmp_path):
     """From nothing but the data: tuning, training and scoring anew, in another number of workers."""
     made, folder = tiny
-    again = study.Folder(tmp_path / "again")
+    again = Folder(tmp_path / "again")
     shutil.copytree(folder.path / "data", again.path / "data")
     study.run(made, again.path, study.Workplace(2))
     tables.write(made, again)
@@ -109,7 +132,7 @@ def test_the_same_study_again_gives_the_same_tables_and_bytes(tiny, tmp_path):
 
 def test_a_study_goes_on_where_files_are_missing(tiny, tmp_path):
     made, folder = tiny
-    again = study.Folder(tmp_path / "again")
+    again = Folder(tmp_path / "again")
     shutil.copytree(folder.path, again.path)
     variant = made.variants[1]
     kept = again.sheet(variant, 0).read_bytes()
