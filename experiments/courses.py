@@ -69,7 +69,7 @@ def schedule(spec: RunSpec) -> depth.DepthSchedule | None:
 
 def _growth(spec: GrowthSpec, seed: int) -> depth.Growth | depth.Splitting:
     if spec.by == "halving":
-        return depth.Splitting(every=spec.every, times=spec.times)
+        return depth.Splitting(every=spec.every, times=spec.times, count=spec.count, samples=spec.samples)
     choice = depth.Drawn(seed) if spec.choice == "drawn" else CHOICES[spec.choice]()
     return depth.Growth(**spec.model_dump(exclude={"by", "choice"}), choice=choice)
 

@@ -23,7 +23,7 @@ class GrowthSpec(_Table):
     )
     every: Count = pydantic.Field(description="epochs between two insertions")
     times: pydantic.NonNegativeInt | None = pydantic.Field(None, description="insertions at most")
-    count: Count = pydantic.Field(1, description="layers at one time, by sensitivity")
+    count: Count = pydantic.Field(1, description="layers, or steps that are halved, at one time")
     ratio: pydantic.FiniteFloat = pydantic.Field(
         1.0, ge=0, description="least sensitivity, in means of the layers there are"
     )
@@ -34,7 +34,8 @@ class GrowthSpec(_Table):
         0.1, ge=0, description="step of a new layer, in mean steps; halved while the loss rises"
     )
     samples: Count | None = pydantic.Field(
-        None, description="training samples, from the first, that tell the sensitivities (default: all)"
+        None,
+        description="training samples, from the first, that sensitivities and changes are told by (default: all)",
     )
     choice: Literal["largest", "smallest", "drawn"] = pydantic.Field(
         "largest", description="which sensitivity comes first"
@@ -43,7 +44,7 @@ class GrowthSpec(_Table):
     @pydantic.model_validator(mode="after")
     def _halving_has_no_more(self):
         for name, field in type(self).model_fields.items():
-            own = name in ("by", "every", "times")
+            own = name in ("by", "every", "times", "count", "samples")
             if self.by == "halving" and not own and getattr(self, name) != field.default:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}, which growth by halving does not have; leave it out."

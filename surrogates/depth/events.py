@@ -10,7 +10,7 @@ from surrogates.depth.grids import set_steps
 from surrogates.depth.insertion import insert, split
 from surrogates.depth.pruning import change_bound, least, prune, shares
 from surrogates.depth.record import Event
-from surrogates.depth.schedule import Growth, Pruning
+from surrogates.depth.schedule import Growth, Pruning, Splitting
 from surrogates.depth.sensitivity import MOVES, sensitivities, steer
 from surrogates.depth.surgery import Surgery
 from surrogates.nets.base import LayeredNet
@@ -121,22 +121,18 @@ def _wake(trained, growth, upward, layers, slopes, seen) -> None:
         size *= shrink
 
 
-def halve(trained: Trained, epoch: int, train: Pair, valid: Pair) -> Event:
-    """Split the longest step."""
-    before = trained.measure(train, valid)
-    layer = int(trained.net.steps().detach().abs().argmax()) + 1
-    trained.become(split(trained.net, layer), epoch)
-    return _event(
-        trained,
-        epoch,
-        "split",
-        [layer, layer + 1],
-        [layer, layer + 1],
-        [],
-        0.0,
-        before,
-        trained.measure(train, valid),
-    )
+def halve(
+    trained: Trained, growth: Splitting, room: int | None, epoch: int, train: Pair, valid: Pair
+) -> Event:
+    """Split the longest step, and again the longest, ``room`` times at most."""
+    seen = (train[0][: growth.samples], train[1][: growth.samples])
+    before, halves = trained.measure(seen, valid), set()
+    for _ in range(growth.count if room is None else min(growth.count, room)):
+        layer = int(trained.net.steps().detach().abs().argmax()) + 1
+        trained.become(split(trained.net, layer), epoch)
+        halves = {number + (number > layer) for number in halves} | {layer, layer + 1}
+    layers = sorted(halves)
+    return _event(trained, epoch, "split", layers, layers, [], 0.0, before, trained.measure(seen, valid))
 
 
 def cut(

@@ -217,7 +217,7 @@ class _Run:
             if isinstance(growth, Growth):
                 event = events.grow(trained, growth, room, self.epoch, train, valid)
             else:
-                event = events.halve(trained, self.epoch, train, valid)
+                event = events.halve(trained, growth, room, self.epoch, train, valid)
             self.grown += event.kind != "none"
             found.append(event)
         self.trace.events += found

@@ -92,13 +92,20 @@ class Splitting:
     """Layers by refinement: every so many epochs the longest step becomes two of half its length.
 
     every, times    as in ``Growth``
+    count           steps at one time, >= 1, each the longest of those that there are then
+    samples         >= 1, of the training set, from the first, by which the change is measured, which decides
+                    nothing; None for all of them
     """
 
     every: int
     times: int | None = None
+    count: int = 1
+    samples: int | None = None
 
     def __post_init__(self):
         _check_when(self)
+        demand(self, "count", "a whole number >= 1", whole(self.count) and self.count >= 1)
+        _check_samples(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +205,7 @@ def _made(value: Any) -> Any:
         ) from None
 
 
-def _check_samples(part: Growth | Pruning) -> None:
+def _check_samples(part: Growth | Splitting | Pruning) -> None:
     enough = part.samples is None or (whole(part.samples) and part.samples >= 1)
     demand(part, "samples", "None or a whole number >= 1", enough)
 

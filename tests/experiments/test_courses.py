@@ -126,8 +126,9 @@ def test_every_setting_of_depth_reaches_its_schedule():
         assert made == depth.DepthSchedule(
             growth=expected, pruning=depth.Pruning(**pruning), shallowest=2, deepest=9
         )
-    halves = courses.schedule(spec(depth={"growth": {"by": "halving", "every": 2, "times": 1}}))
-    assert halves == depth.DepthSchedule(growth=depth.Splitting(every=2, times=1))
+    table = {"every": 2, "times": 1, "count": 3, "samples": 5}
+    halves = courses.schedule(spec(depth={"growth": {"by": "halving", **table}}))
+    assert halves == depth.DepthSchedule(growth=depth.Splitting(**table))
     assert courses.schedule(spec()) is None
 
 
@@ -144,7 +145,10 @@ def test_every_regulariser_has_its_weight():
     [
         ({"depth": {}}, "neither growth nor pruning"),
         ({"depth": {"growth": {"every": 0}}}, "depth.growth.every"),
-        ({"depth": {"growth": {"every": 1, "by": "halving", "count": 2}}}, "growth by halving does not have"),
+        (
+            {"depth": {"growth": {"every": 1, "by": "halving", "ratio": 2.0}}},
+            "growth by halving does not have",
+        ),
         ({"depth": {**GROWING, "shallowest": 4, "deepest": 3}}, "deepest is 3 and shallowest 4"),
         ({"depth": {"pruning": {"share": 0.1}}}, "depth.pruning.share"),
         ({"depth": GROWING, "time": "uniform"}, "leave no place for a small new one"),

@@ -176,6 +176,28 @@ class TestEvents:
         assert event.steps == [pytest.approx(longest / 2)] * 2
         assert 0 < event.change < 0.05
 
+    def test_splits_several_steps_at_one_time(self):
+        """The longest in turn, halves too, as one after the other would; the cost of measuring is that of few."""
+        costs = []
+        for samples in (None, 5):
+            growth = Splitting(every=2, times=1, count=4, samples=samples)
+            found = depth.fit(made(), TRAIN, VALID, SETTINGS, DepthSchedule(growth=growth))
+            (event,) = found.trace.events
+            steps = {number: [step] for number, step in enumerate(found.trace.steps[1])}
+            for _ in range(4):
+                number, half = max(((k, parts[0]) for k, parts in steps.items()), key=lambda item: item[1])
+                place = steps[number].index(half)
+                steps[number][place : place + 1] = [half / 2] * 2
+                steps[number].sort(reverse=True)
+            halves = sorted(step for parts in steps.values() if len(parts) > 1 for step in parts)
+            assert event.depth == 8
+            assert sorted(event.steps) == pytest.approx(halves)
+            costs.append(found.trace.work[-1])
+        assert costs[0] > costs[1]
+        growth, room = Splitting(every=2, times=1, count=9), 6
+        found = depth.fit(made(), TRAIN, VALID, SETTINGS, DepthSchedule(growth=growth, deepest=room))
+        assert found.trace.depth[-1] == 6
+
     @pytest.mark.parametrize("kind", ["ResNet", "Fractional", "AdditiveDenseNet", "ConcatenatingDenseNet"])
     def test_prunes_the_least_and_says_what_changed(self, kind):
         net = made(kind, "positive", layers=5)
