@@ -90,4 +90,5 @@ def network(spec: ProtocolSpec, family: str, arm: str, number: int = 0) -> Look:
         return Look("#000000", "*XPh"[number % 4], "-.")
     place = list(spec.arms).index(arm)
     filled = family not in ("fractional", "dense-concatenating")
-    return Look(_ARMS[place % 8], _ARM_MARKERS[(place + number) % 8], _DASHES[family], filled)
+    marker = _ARM_MARKERS[(place + place // 8 + number) % 8]  # a ninth arm has the hue of the first alone
+    return Look(_ARMS[place % 8], marker, _DASHES[family], filled)

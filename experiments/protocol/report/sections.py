@@ -149,13 +149,13 @@ def depths(problem: Problem) -> Table | None:
                 "" if best else _percents(row, "error_change"),
             ]
         )
-    head = "network|layers at the start|in the end|weights|horizon|work|one inversion|root of the validation loss"
-    head += "|its change from the best fixed depth, %|change of the error on test data, %"
+    head = "network|layers at the start|in the end|weights|horizon|work|one inversion|root of validation loss"
+    head += "|change from best fixed, %|change of test error, %"
     return Table("Fixed depths and depths that are found", head.split("|"), cells, frozenset(strong))
 
 
 def _percents(row: Row, key: str) -> str:
-    value, low, high = (number(100 * row[name]) for name in (key, f"{key}_low", f"{key}_high"))
+    value, low, high = (f"{100 * row[name]:.1f}" for name in (key, f"{key}_low", f"{key}_high"))
     return f"{value} ({low} – {high})"
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from experiments import cli
 from experiments.errors import StudyError
 from experiments.files import write_json
-from experiments.protocol.report import charts, figures, interactive, page, sections
+from experiments.protocol.report import charts, figures, interactive, looks, page, sections
 from experiments.protocol.report.material import Material, name_of
 from experiments.protocol.report.sections import number
 
@@ -157,8 +157,8 @@ def test_methods_look_the_same_everywhere_and_unlike_each_other(material):
         for panel in chart.panels:
             for series in panel.series:
                 assert seen.setdefault(series.name, series.look) == series.look
-    looks = [look for name, look in seen.items() if name != "what linear theory allows"]
-    assert len(set(looks)) >= len(looks) - 1  # plain networks are one family
+    drawn = [look for name, look in seen.items() if name != "what linear theory allows"]
+    assert len(set(drawn)) >= len(drawn) - 1  # plain networks are one family
 
 
 def test_a_bound_is_shown_and_is_no_method(material, text):
@@ -178,3 +178,11 @@ def test_pages_of_what_is_no_finished_study_are_refused(tmp_path, finished):
     shutil.copytree(finished, broken, ignore=shutil.ignore_patterns("ablation.csv"))
     with pytest.raises(StudyError, match=r"lacks ablation\.csv; run `maxinv study` again"):
         page.write(broken)
+
+
+def test_sixteen_arms_can_be_told_apart(material):
+    arm = next(iter(material.spec.arms.values()))
+    spec = material.spec.model_copy(update={"arms": {f"arm{k}": arm for k in range(16)}})
+    found = [looks.network(spec, "resnet", name) for name in spec.arms]
+    assert len(set(found)) == 16
+    assert len({look.colour for look in found}) == 8
