@@ -11,9 +11,6 @@ from experiments.errors import StudyError
 from experiments.specs import GrowthSpec, RunSpec
 from surrogates import depth, training
 
-PERCENT = 100
-"""Steps of the learning rate over a budget."""
-
 CHOICES = {"largest": depth.Largest, "smallest": depth.Smallest, "drawn": depth.Drawn}
 
 
@@ -41,7 +38,7 @@ def weights(net: nn.Module) -> int:
 def epochs(spec: RunSpec, net: nn.Module, samples: int) -> int:
     """Passes over the training samples: those asked for, or as many as the budget buys at this depth.
 
-    Where the depth changes, too, the number is that of the steps in which the learning rate follows the budget.
+    Where the depth changes, `surrogates.depth.fit` counts anew after each event.
     """
     if spec.budget is None:
         return spec.epochs
@@ -51,7 +48,7 @@ def epochs(spec: RunSpec, net: nn.Module, samples: int) -> int:
             f"budget is {spec.budget:g}, but one pass of {samples} samples through {weights(net)} weights takes "
             f"{samples * weights(net):g}; give more, or fewer layers."
         )
-    return passes if spec.depth is None else PERCENT
+    return passes
 
 
 def schedule(spec: RunSpec) -> depth.DepthSchedule | None:
@@ -101,7 +98,7 @@ def fit(
         return same_depth(training.fit(net, data, data.valid, settings, **common), net, len(data))
     found = depth.fit(net, data, data.valid, settings, schedule(spec), budget=spec.budget, **common)
     trace, best = found.trace, (found.best_epoch, found.best_loss, found.epochs)
-    return Outcome(found.net, *best, asdict(trace), trace.work[-1], float(sum(trace.depth) * len(data)))
+    return Outcome(found.net, *best, asdict(trace), found.work, float(sum(trace.depth) * len(data)))
 
 
 def same_depth(result: training.Result, net: nn.Module, samples: int) -> Outcome:

@@ -146,7 +146,7 @@ def train(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
                 }
                 for event in trace.events
             ],
-            "work": trace.work[-1],
+            "work": result.work,
         }
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return found

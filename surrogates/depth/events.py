@@ -13,6 +13,7 @@ from surrogates.depth.record import Event
 from surrogates.depth.schedule import Growth, Pruning, Splitting
 from surrogates.depth.sensitivity import MOVES, sensitivities, steer
 from surrogates.depth.surgery import Surgery
+from surrogates.errors import SurrogateError
 from surrogates.nets.base import LayeredNet
 from surrogates.nets.fractional import Fractional
 from surrogates.order import Order
@@ -37,10 +38,9 @@ class Trained:
 
     @torch.no_grad()
     def measure(self, train: Pair, valid: Pair) -> tuple[Tensor, float, float]:
-        """Return the prediction on the training set, J there and J on the validation set."""
+        """Return the prediction on the training set, J there and J on the validation set; it decides nothing."""
         self.net.eval()
         prediction = self.net(train[0])
-        self.work += self.size() * (len(train[0]) + len(valid[0])) / 3  # forward alone
         return (
             prediction,
             self.loss(prediction, train[1]).item(),
@@ -110,15 +110,31 @@ def _wake(trained, growth, upward, layers, slopes, seen) -> None:
     start = {name: value.clone() for name, value in net.time.state_dict().items()}
     limit = trained.loss(net(seen[0]), seen[1]).item()
     trained.work += trained.size() * len(seen[0]) / 3
+    places = [layer - 1 + net.timed_lift for layer in layers]
     while True:
         net.time.load_state_dict(start)
-        places = [layer - 1 + net.timed_lift for layer in layers]
-        set_steps(net.time, {place: sign * size for place, sign in zip(places, signs, strict=True)})
+        try:
+            set_steps(net.time, {place: sign * size for place, sign in zip(places, signs, strict=True)})
+        except SurrogateError:  # more than a horizon that is kept has room for
+            if size * shrink < _SHORTEST * mean:
+                raise
+            size *= shrink
+            continue
         trained.work += trained.size() * len(seen[0]) / 3
         value = trained.loss(net(seen[0]), seen[1]).item()
         if value <= limit * (1 + 1e-12) or size * shrink < _SHORTEST * mean:
             return
         size *= shrink
+
+
+def cost(trained: Trained, growth: Growth | Splitting, samples: int) -> float:
+    """Work of an insertion, with steps that are taken at the first trial; it is 0 for a splitting."""
+    if isinstance(growth, Splitting):
+        return 0.0
+    steered = 2 * (MOVES + 1) * growth.count if isinstance(trained.net, LayeredNet) and growth.radius else 0
+    woken = 2 / 3 if isinstance(trained.net, LayeredNet) and growth.step else 0
+    size = trained.size() * (1 + growth.count / trained.net.layers)
+    return (4 * trained.size() + (steered + woken) * size) * min(samples, growth.samples or samples)
 
 
 def halve(
@@ -152,7 +168,6 @@ def cut(
         bound = None
         if net.activation.slope_bound is not None:
             bound = change_bound(surgery, seen[0]).square().mean().sqrt().item()
-            trained.work += 2 * trained.size() * len(seen[0]) / 3
         trained.become(surgery, epoch)
         after = trained.measure(seen, valid)
         event = _event(trained, epoch, "prune", [layer], [], [], 0.0, before, after)

@@ -48,7 +48,9 @@ class DepthTrace:
     horizon         Σ τ_l after the epoch, 0 without a grid
     parameters      numbers that the net had
     work            Σ over updates so far of samples × parameters of the net that met them, and for events as much
-                    as their passes cost (forward a third of an update, sensitivities four): no clock disturbs it
+                    as the passes cost that decide something (forward a third of an update, sensitivities four): no
+                    clock disturbs it. What is measured only to be told, as losses before and after, is not in it,
+                    nor is the validation after every epoch
     events          ``Event`` objects
     """
 
@@ -75,6 +77,7 @@ class DepthResult:
     best_loss       validation loss after that epoch
     epochs          finished in all, over every resumption
     ended           "epochs" or "patience", as in ``training.Result``, or "budget"
+    work            as in the trace, with the events after the last epoch
     trace           see ``DepthTrace``
     seconds         wall time of this call alone
     """
@@ -85,6 +88,7 @@ class DepthResult:
     best_loss: float
     epochs: int
     ended: str
+    work: float
     trace: DepthTrace
     seconds: float = field(compare=False)
 

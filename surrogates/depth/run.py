@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from surrogates import training
 from surrogates.depth import events
 from surrogates.depth.adam import adam
-from surrogates.depth.insertion import insert
+from surrogates.depth.insertion import insert, split
 from surrogates.depth.pruning import prune
 from surrogates.depth.record import DepthResult, DepthState, DepthTrace, Event
-from surrogates.depth.schedule import DepthSchedule, Growth
-from surrogates.errors import SurrogateError
+from surrogates.depth.schedule import DepthSchedule, Growth, Splitting
+from surrogates.errors import StoppedError, SurrogateError
 from surrogates.losses import mse
 from surrogates.nets.base import LayeredNet
 from surrogates.training import checkpoint as checkpoints
@@ -66,10 +66,13 @@ def fit(
     planned, else to rounding. Patience counts epochs since the last event. Growing is by sensitivity on the whole
     training set of the epoch, by J alone, without the regulariser.
 
-    ``budget`` is work (``DepthTrace.work``: samples × parameters, events and all) in the place of the number of
-    epochs: the course ends before the first epoch that might exceed it, however many there have been, and the
-    learning rate is that of epoch ⌊E·work/budget⌋ of E = ``settings.epochs``. So nets of any depth, and those that
-    change it, are given the same. An event that comes last may exceed it by its own cost.
+    ``budget`` is work W (``DepthTrace.work``: samples × parameters, events too) in the place of the number of
+    epochs: the course ends before the first epoch that might exceed it, and nothing is inserted that would leave no
+    epoch for it. With w spent after e epochs, and k more of c each affordable at the present depth, the learning
+    rate is that of place (e + k) w/(w + k c) of e + k epochs: of place e in a course without events, as
+    ``training.fit`` has it. So nets of any depth, and those that change it, are given the same.
+
+    A net that draws random numbers, as with dropout, draws others in each epoch, but not those of ``training.fit``.
 
     ``checkpoint`` names one file with everything: a run that was cut and continued is the uninterrupted one bit for
     bit, whatever the depth it had. It belongs to net, settings, schedule, regulariser and ``identity``, and is
@@ -108,7 +111,7 @@ def fit(
     saved = time.monotonic()
     while run.goes_on() and run.patient():
         now = train(run.epoch) if callable(train) else train
-        run.one_epoch(now, valid, regulariser)
+        run.one_epoch(now, valid, regulariser, path)
         run.events(schedule, now, valid)
         over = not (run.goes_on() and run.patient())
         if path is not None and (over or time.monotonic() - saved >= checkpoint_seconds):
@@ -123,11 +126,12 @@ def fit(
             progress(state)
 
     last = run.trained.net.train(net.training)
-    best = _of_depth(last, run.best_depth)
+    best = _of_depth(start if start.layers >= run.best_depth else last, run.best_depth)
     best.load_state_dict(run.best)
     ended = "patience" if run.goes_on() else "epochs" if budget is None else "budget"
     seconds = time.perf_counter() - began
-    return DepthResult(best, last, run.best_epoch, run.best_loss, run.epoch, ended, run.trace, seconds)
+    found = run.best_epoch, run.best_loss, run.epoch, ended, run.trained.work
+    return DepthResult(best, last, *found, run.trace, seconds)
 
 
 def optimiser_of(settings: Settings, schedule: DepthSchedule) -> Callable[[nn.Module], torch.optim.Optimizer]:
@@ -165,31 +169,33 @@ class _Run:
         changed = max((each.epoch for each in self.trace.events if each.kind != "none"), default=0)
         return not self.settings.out_of_patience(self.trace.valid_loss[changed:])
 
-    def one_epoch(self, train: Pair, valid: Pair, regulariser) -> None:
-        """Let the trainer do one epoch at the learning rate of the whole course."""
+    def one_epoch(self, train: Pair, valid: Pair, regulariser, path: Path | None) -> None:
+        """Let the trainer do one epoch at the learning rate of the whole course; `path` is the checkpoint's."""
         trained, trace, self.samples = self.trained, self.trace, len(train[0])
         if not self.goes_on():
             raise SurrogateError(
                 f"budget is {self.budget:g}, but one epoch of this net costs {trained.size() * self.samples:g} "
                 "(samples × parameters): give more"
             )
-        place = self.epoch
-        if self.budget is not None:
-            place = int(self.settings.epochs * trained.work / self.budget)
-        factor = self.settings.rate(place, trace.valid_loss)
+        factor = self.settings.course.factor(*self._place(), trace.valid_loss)
         for group, rate in zip(trained.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         one = replace(self.settings, epochs=1, schedule="constant", patience=None)
-        done = training.fit(
-            trained.net,
-            train,
-            valid,
-            one,
-            loss=self.loss,
-            optimiser=lambda _: trained.optimiser,
-            regulariser=regulariser,
-            sampler=self.sampler,
-        ).trace
+        one = replace(one, seed=self.settings.seed + self.epoch)  # for nets that draw, as with dropout
+        try:
+            done = training.fit(
+                trained.net,
+                train,
+                valid,
+                one,
+                loss=self.loss,
+                optimiser=lambda _: trained.optimiser,
+                regulariser=regulariser,
+                sampler=self.sampler,
+            ).trace
+        except StoppedError as error:
+            good = path if path is not None and path.exists() else None
+            raise StoppedError(self.epoch + 1, error.reason, good) from None
         self.epoch += 1
         count = len(train[0])
         updates = 1 if self.settings.batch is None else -(-count // self.settings.batch)
@@ -205,6 +211,22 @@ class _Run:
             self.best_epoch, self.best_loss = self.epoch, trace.valid_loss[-1]
             self.best_depth, self.best = trained.net.layers, _cloned(trained.net)
 
+    def _place(self) -> tuple[float, int]:
+        """Where in the course the next epoch stands, of how many epochs: see ``fit``."""
+        if self.budget is None:
+            return self.epoch, self.settings.epochs
+        work, cost = self.trained.work, self.trained.size() * self.samples
+        left = int((self.budget - work) // cost)
+        return work * (self.epoch + left) / (work + left * cost), self.epoch + left
+
+    def _affordable(self, growth: Growth | Splitting) -> bool:
+        """Whether the budget has room for an insertion and for an epoch of the net that it leaves."""
+        if self.budget is None:
+            return True
+        trained, more = self.trained, growth.count / self.trained.net.layers
+        grown = trained.size() * (1 + more)
+        return trained.work + events.cost(trained, growth, self.samples) + grown * self.samples <= self.budget
+
     def events(self, schedule: DepthSchedule, train: Pair, valid: Pair) -> None:
         """Prune and grow, if it is time for either."""
         trained, growth, pruning, found = self.trained, schedule.growth, schedule.pruning, []
@@ -213,7 +235,8 @@ class _Run:
             found += events.cut(trained, pruning, schedule.shallowest, self.epoch, train, valid)
         room = None if schedule.deepest is None else schedule.deepest - trained.net.layers
         due = growth is not None and self.epoch % growth.every == 0 and self.goes_on()
-        if due and (growth.times is None or self.grown < growth.times) and room != 0:
+        due = due and (growth.times is None or self.grown < growth.times) and (room is None or room > 0)
+        if due and self._affordable(growth):
             if isinstance(growth, Growth):
                 event = events.grow(trained, growth, room, self.epoch, train, valid)
             else:
@@ -280,6 +303,8 @@ def _check(net, settings, schedule, budget) -> None:
                 f"Growth with step 0 leaves a new layer at rest, and a {type(net).__name__} with {net.time.rule!r} "
                 "steps would never wake it: give a step > 0, or TimeGrid.free to a net without memory"
             )
+        if isinstance(growth, Splitting):
+            split(net, 1)
     elif schedule.pruning is not None or not isinstance(growth, Growth | None):
         raise SurrogateError(
             f"a {type(net).__name__} has no time steps, by which layers are split and pruned: leave pruning out "

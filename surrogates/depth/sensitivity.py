@@ -132,8 +132,10 @@ def steer(
         with torch.no_grad():
             along = _by_layer(net, *gradients)[layer - 1]
             slope = _norm(along)
+            if slope == 0:  # no way is better than another, as where all units are dead
+                break
             for part, gradient in zip(parts, along, strict=True):
-                part += sign * length / slope.clamp_min(torch.finfo(slope.dtype).tiny) * gradient
+                part += sign * length * (gradient / slope)
     return _pairing(net, x, y, loss)[0][layer - 1].item()
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from surrogates.errors import SurrogateError
+from surrogates.errors import StoppedError, SurrogateError
 from surrogates.losses import mse
 from surrogates.nets.base import LayeredNet
 from surrogates.order import Order
@@ -137,9 +137,8 @@ def fit(
                 )
                 valid_loss = validate(net, *valid, loss)
             except NotFiniteError as error:
-                good = path is not None and path.exists()
-                known = f"last good: {path}" if good else "no checkpoint was written"
-                raise SurrogateError(f"training stopped in epoch {epoch + 1}: {error}; {known}") from None
+                good = path if path is not None and path.exists() else None
+                raise StoppedError(epoch + 1, str(error), good) from None
             epoch += 1
             trace.train_loss.append(losses)
             trace.valid_loss.append(valid_loss)

@@ -8,15 +8,16 @@ from depth_nets import made, problem
 from small_training import StopAfter
 
 from surrogates import SurrogateError, depth
-from surrogates.depth import DepthSchedule, Drawn, Growth, Pruning
+from surrogates.depth import DepthSchedule, Drawn, Growth, Pruning, Splitting
 from surrogates.training import Settings
 
 SETTINGS = Settings(epochs=6, batch=8, learning_rate=0.01, seed=3, weight_decay=0.01)
 TRAIN, VALID = problem(20, 0), problem(9, 1)
 STILL = DepthSchedule()
-GROWING = DepthSchedule(growth=Growth(every=2, ratio=0.0))
+GROWING = DepthSchedule(growth=Growth(every=2, ratio=0.0, samples=5))
 BOTH = DepthSchedule(
-    growth=Growth(every=3, count=2, ratio=0.0, choice=Drawn(1)), pruning=Pruning(threshold=0.2, grace=2)
+    growth=Growth(every=3, count=2, ratio=0.0, samples=5, choice=Drawn(1)),
+    pruning=Pruning(threshold=0.2, grace=2),
 )
 
 
@@ -28,12 +29,11 @@ def test_without_events_it_is_so_many_epochs():
     net = made(rule="positive")
     epoch = sum(p.numel() for p in net.parameters()) * len(TRAIN[0])
     expected = depth.fit(net, TRAIN, VALID, SETTINGS, STILL)
-    for budget in (6 * epoch, 6.9 * epoch):
+    for budget in (6 * epoch, 6.9 * epoch):  # what buys no epoch changes nothing
         found = depth.fit(net, TRAIN, VALID, SETTINGS, STILL, budget=budget)
-        assert (found.epochs, found.ended) == (6, "budget")
-    found = depth.fit(net, TRAIN, VALID, SETTINGS, STILL, budget=6 * epoch)
-    assert found.trace == expected.trace
-    assert same(found.last.state_dict(), expected.last.state_dict())
+        assert (found.epochs, found.ended, found.work) == (6, "budget", 6 * epoch)
+        assert found.trace == expected.trace
+        assert same(found.last.state_dict(), expected.last.state_dict())
     with pytest.raises(SurrogateError, match="one epoch of this net costs"):
         depth.fit(net, TRAIN, VALID, SETTINGS, STILL, budget=0.99 * epoch)
     for wrong in (0, -1.0, math.nan, "much"):
@@ -44,18 +44,41 @@ def test_without_events_it_is_so_many_epochs():
 @pytest.mark.parametrize("schedule", [GROWING, BOTH], ids=["growing", "both"])
 def test_growing_and_pruning_stay_within(schedule):
     net = made(rule="positive")
-    budget = 20.0 * sum(p.numel() for p in net.parameters()) * len(TRAIN[0])
+    budget = 40.0 * sum(p.numel() for p in net.parameters()) * len(TRAIN[0])
     found = depth.fit(net, TRAIN, VALID, SETTINGS, schedule, budget=budget)
     trace = found.trace
     assert trace.events
-    assert trace.work[-1] <= budget
-    # the learning rate follows the work that has been done: here events have no part in the last epoch's
+    assert budget - found.trace.parameters[-1] * len(TRAIN[0]) < found.work <= budget
+    # the rate follows the work that has been done, as if the depth stayed: the next epochs at the price of the last
     assert trace.learning_rate == sorted(trace.learning_rate, reverse=True)
-    spent = [0.0, *trace.work[:-1]]
-    places = [math.floor(SETTINGS.epochs * work / budget) for work in spent]
     assert trace.learning_rate[0] == SETTINGS.learning_rate
-    for k, rate in enumerate(trace.learning_rate):
-        assert rate <= SETTINGS.rate(places[k]) * SETTINGS.learning_rate * (1 + 1e-12)
+    for epoch in range(1, found.epochs):
+        if not any(event.epoch == epoch for event in trace.events):
+            spent, cost = trace.work[epoch - 1], trace.parameters[epoch] * len(TRAIN[0])
+            left = math.floor((budget - spent) / cost)
+            rate = (1 + math.cos(math.pi * spent / (spent + left * cost))) / 2 * SETTINGS.learning_rate
+            assert trace.learning_rate[epoch] == pytest.approx(rate, rel=1e-12)
+
+
+def test_what_the_budget_cannot_train_is_not_inserted():
+    """Sensitivities of all samples cost many epochs, and the net that comes of them more an epoch."""
+    net = made(rule="positive", layers=1)
+    epoch = sum(p.numel() for p in net.parameters()) * len(TRAIN[0])
+    schedule = DepthSchedule(growth=Growth(every=1, count=2, ratio=0.0))
+    for share in (1.2, 3.0, 9.0, 27.0, 35.0, 43.0, 80.0, 160.0):
+        found = depth.fit(net, TRAIN, VALID, SETTINGS, schedule, budget=share * epoch)
+        assert found.work <= share * epoch
+        assert all(event.epoch < found.epochs for event in found.trace.events), (
+            "the last epoch trains every layer"
+        )
+    assert found.last.layers > 1
+
+
+@pytest.mark.parametrize("growth", [Growth(every=1, ratio=0.0), Splitting(every=1)], ids=["insert", "split"])
+def test_a_net_deeper_than_the_deepest_does_not_grow(growth):
+    found = depth.fit(made(), TRAIN, VALID, SETTINGS, DepthSchedule(growth=growth, deepest=3))
+    assert found.trace.depth == [4] * 6
+    assert not found.trace.events
 
 
 def test_cut_and_continued_is_uninterrupted(tmp_path):
