@@ -194,6 +194,56 @@ class RunSpec(pydantic.BaseModel):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _steps_that_are_regularised_can_move(self):
+        given = self.regularisers
+        if given is None:
+            return self
+        if self.time == "fixed":
+            raise ValueError(
+                "regularisers are given, but time is 'fixed'; choose a rule that learns the steps."
+            )
+        for name in ("horizon", "magnitude"):
+            if self.time == "simplex" and getattr(given, name):
+                raise ValueError(
+                    f"regularisers.{name} is {getattr(given, name)!r}, but time 'simplex' keeps the sum of the "
+                    "steps; leave it out, or choose simplex-horizon."
+                )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _a_changing_depth_can_change(self):
+        if self.depth is None:
+            return self
+        growth, pruning = self.depth.growth, self.depth.pruning
+        shallowest, deepest = self.depth.shallowest, self.depth.deepest
+        if pruning and self.time in ("fixed", "uniform"):
+            raise ValueError(
+                f"depth.pruning is given, but the shares of {self.time} steps stay as they are; choose positive, "
+                "simplex or free."
+            )
+        if growth is None and shallowest >= self.layers:
+            raise ValueError(
+                f"depth.shallowest is {shallowest} and layers {self.layers}, so nothing is pruned; expected "
+                "shallowest < layers."
+            )
+        if pruning is None and deepest is not None and deepest <= self.layers:
+            raise ValueError(
+                f"depth.deepest is {deepest} and layers {self.layers}, so nothing grows; expected deepest > layers."
+            )
+        if growth and self.family == "feed-forward" and (growth.by == "halving" or self.activation != "relu"):
+            raise ValueError(
+                "a feed-forward network grows by identities, exact for ReLU alone; choose activation relu and "
+                "growth by sensitivity."
+            )
+        plain = self.family == "feed-forward" or (self.time == "free" and self.family != "fractional")
+        if growth and growth.by == "sensitivity" and growth.step == 0 and not plain:
+            raise ValueError(
+                f"depth.growth.step is 0, at which a new layer of {self.time} steps would rest for ever; give a "
+                "step > 0, or choose time free."
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _learned_order_keeps_its_margin(self):
         if self.learn_order and not ORDER_MARGIN < self.order < 1 - ORDER_MARGIN:
             raise ValueError(

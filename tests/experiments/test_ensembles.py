@@ -56,6 +56,7 @@ BASES = {
     "learn_order": RunSpec(family="fractional", **SMALL),
     "order": RunSpec(family="fractional", **SMALL),
     "damping": RunSpec(field="antisymmetric", **SMALL),
+    "regularisers": RunSpec(time="positive", **SMALL),
 }
 MEMBERS_OWN = ["time", "horizon", "noise", "learning_rate", "weight_decay", "seed"]
 
