@@ -2,7 +2,7 @@
 
 Networks of a case and a seed have the same points, the same weights at the start (the large net as far as the small
 one has them) and the same order of the points.  What they cost is counted as work, samples × weights over updates,
-with the analysis of sensitivities and the losses around it counted (`depth.DepthTrace`): seconds of a process
+with the analysis of sensitivities counted (`depth.DepthTrace`): seconds of a process
 that shares its machine are no measure, and stand in the notes.
 """
 
