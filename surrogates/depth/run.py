@@ -78,11 +78,12 @@ def fit(
     bit, whatever the depth it had. It belongs to net, settings, schedule, regulariser and ``identity``, and is
     written after an epoch and its events when ``checkpoint_seconds`` have passed, and at the end.
 
-    Costs the trainer's, and for each event that grows an adjoint at twice the depth, two for each layer that is
-    steered, and passes for losses before and after; the trace adds it up. Raises ``SurrogateError`` for what the
-    trainer refuses, for several nets at once or an ensemble, whose members need not agree on a depth, for L-BFGS,
-    for a schedule that the net cannot follow, and for a checkpoint of another run. Sources: Herberg, Herzog and
-    Köhne (arXiv 2306.16111) for pruning; Herberg, Herzog, Köhne, Kreis and Schiela (arXiv 2311.15995) for growing.
+    Costs the trainer's, and for each event that grows an adjoint at twice the depth, five for each layer that is
+    steered, and passes for its step, which the trace adds up; and for losses before and after, which it does not.
+    Raises ``SurrogateError`` for what the trainer refuses, for several nets at once or an ensemble, whose members
+    need not agree on a depth, for L-BFGS, for a schedule that the net cannot follow, and for a checkpoint of
+    another run. Sources: Herberg, Herzog and Köhne (arXiv 2306.16111) for pruning; Herberg, Herzog, Köhne, Kreis
+    and Schiela (arXiv 2311.15995) for growing.
     """
     began = time.perf_counter()
     _check(net, settings, schedule, budget)

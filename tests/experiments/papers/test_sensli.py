@@ -89,7 +89,8 @@ def test_insertion_leaves_the_function_and_pairs_the_epochs_before(family, batch
     assert event["sensitivities"][event["position"]] == max(event["sensitivities"])
     assert least["insertion"]["sensitivities"][least["insertion"]["position"]] == min(event["sensitivities"])
     for key in ("loss", "error"):
-        assert small[key][:3] == grown[key][:3] == least[key][:3]
+        assert grown[key][:3] == least[key][:3]
+        assert small[key][:3] == pytest.approx(grown[key][:3], rel=1e-9)  # which may grow, by Adam by entry
     assert small["loss"][4] != grown["loss"][4] != least["loss"][4]
     assert grown["parameters"] == large["parameters"] > small["parameters"]
     assert small["insertion"] is None
