@@ -37,6 +37,11 @@ class GrowthSpec(_Table):
         None,
         description="training samples, from the first, that sensitivities and changes are told by (default: all)",
     )
+    held: Count | None = pydantic.Field(
+        None,
+        description="further training samples, on which steps are tried: layers that lower no loss there are left "
+        "out",
+    )
     choice: Literal["largest", "smallest", "drawn"] = pydantic.Field(
         "largest", description="which sensitivity comes first"
     )
@@ -49,6 +54,15 @@ class GrowthSpec(_Table):
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}, which growth by halving does not have; leave it out."
                 )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _held_after_samples(self):
+        if self.held is not None and (self.samples is None or self.step == 0):
+            raise ValueError(
+                f"held is {self.held}, samples {self.samples} and step {self.step:g}; expected samples and a step "
+                "> 0 where steps are tried on held samples."
+            )
         return self
 
 
@@ -234,6 +248,10 @@ class RunSpec(pydantic.BaseModel):
             raise ValueError(
                 "a feed-forward network grows by identities, exact for ReLU alone; choose activation relu and "
                 "growth by sensitivity."
+            )
+        if growth and growth.held and self.family == "feed-forward":
+            raise ValueError(
+                "depth.growth.held is given, but a feed-forward network has no time steps to try; leave it out."
             )
         plain = self.family == "feed-forward" or (self.time == "free" and self.family != "fractional")
         if growth and growth.by == "sensitivity" and growth.step == 0 and not plain:

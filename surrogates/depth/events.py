@@ -34,7 +34,7 @@ class Trained:
 
     def size(self) -> int:
         """Number of parameters."""
-        return sum(value.numel() for value in self.net.parameters())
+        return _size(self.net)
 
     @torch.no_grad()
     def measure(self, train: Pair, valid: Pair) -> tuple[Tensor, float, float]:
@@ -57,6 +57,10 @@ class Trained:
 def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: Pair, valid: Pair) -> Event:
     """Insert the layers that the rule allows, ``room`` at most, steer them and wake them."""
     seen = (train[0][: growth.samples], train[1][: growth.samples])
+    tried = seen
+    if growth.held is not None:
+        held = slice(growth.samples, growth.samples + growth.held)
+        tried = (train[0][held], train[1][held])
     net, before = trained.net, trained.measure(seen, valid)
     found = sensitivities(net, *seen, trained.loss)
     trained.work += 2 * 2 * trained.size() * len(seen[0])
@@ -85,22 +89,23 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
         chosen = good  # a ball that to first order had weights of descent need not have them
         if not chosen:
             return _event(trained, epoch, "none", [], [], scores, mean, before, before)
-    trained.become(surgery, epoch)
     layers = list(surgery.layers)
     if layered and growth.step > 0:
-        _wake(trained, growth, upward, layers, slopes, seen)
+        lower = _wake(trained, surgery.net, growth, upward, layers, slopes, tried)
+        if growth.held is not None and not lower:
+            return _event(trained, epoch, "none", [], [], scores, mean, before, before)
+    trained.become(surgery, epoch)
     return _event(
         trained, epoch, "insert", layers, layers, scores, mean, before, trained.measure(seen, valid)
     )
 
 
 @torch.no_grad()
-def _wake(trained, growth, upward, layers, slopes, seen) -> None:
-    """Give new layers their steps, less and less until J is not above that of steps of 0, within round-off.
+def _wake(trained, net, growth, upward, layers, slopes, tried) -> bool:
+    """Give new layers of a net their steps, less and less until J is not above that of steps of 0 but for rounding.
 
-    Each time the gain is halved, which is the step, with memory its power γ.
+    Each time the gain is halved, which is the step, with memory its power γ.  Returns whether J is below then.
     """
-    net = trained.net
     mean = net.time().abs().sum().item() / (net.time.layers - len(layers))
     size, shrink = growth.step * mean, 0.5
     if isinstance(net, Fractional):
@@ -108,8 +113,8 @@ def _wake(trained, growth, upward, layers, slopes, seen) -> None:
         shrink = 0.5 ** (1 / order)
     signs = [-1.0 if slope > 0 and not upward else 1.0 for slope in slopes]
     start = {name: value.clone() for name, value in net.time.state_dict().items()}
-    limit = trained.loss(net(seen[0]), seen[1]).item()
-    trained.work += trained.size() * len(seen[0]) / 3
+    limit, cost = trained.loss(net(tried[0]), tried[1]).item(), _size(net) * len(tried[0]) / 3
+    trained.work += cost
     places = [layer - 1 + net.timed_lift for layer in layers]
     while True:
         net.time.load_state_dict(start)
@@ -120,10 +125,11 @@ def _wake(trained, growth, upward, layers, slopes, seen) -> None:
                 raise
             size *= shrink
             continue
-        trained.work += trained.size() * len(seen[0]) / 3
-        value = trained.loss(net(seen[0]), seen[1]).item()
-        if value <= limit * (1 + 1e-12) or size * shrink < _SHORTEST * mean:
-            return
+        trained.work += cost
+        value = trained.loss(net(tried[0]), tried[1]).item()
+        enough = value < limit if growth.held is not None else value <= limit * (1 + 1e-12)
+        if enough or size * shrink < _SHORTEST * mean:
+            return value < limit
         size *= shrink
 
 
@@ -134,7 +140,12 @@ def cost(trained: Trained, growth: Growth | Splitting, samples: int) -> float:
     steered = 2 * (MOVES + 1) * growth.count if isinstance(trained.net, LayeredNet) and growth.radius else 0
     woken = 2 / 3 if isinstance(trained.net, LayeredNet) and growth.step else 0
     size = trained.size() * (1 + growth.count / trained.net.layers)
-    return (4 * trained.size() + (steered + woken) * size) * min(samples, growth.samples or samples)
+    seen = min(samples, growth.samples or samples)
+    return (4 * trained.size() + steered * size) * seen + woken * size * (growth.held or seen)
+
+
+def _size(net: nn.Module) -> int:
+    return sum(value.numel() for value in net.parameters())
 
 
 def halve(

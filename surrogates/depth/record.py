@@ -10,7 +10,7 @@ class Event:
     """A change of depth, or the decision against one, in plain numbers.
 
     epoch           after which it came, from 1
-    kind            "insert", "split" or "prune"; "none" where no position was sensitive enough
+    kind            "insert", "split" or "prune"; "none" where no position was sensitive enough, or no step helped
     layers          numbers of the layers, from 1: the new ones in the new net, the one that went in the old one
     depth           layers after it
     steps           τ of these layers, after an insertion as they were woken

@@ -24,7 +24,7 @@ from surrogates.nets.base import LayeredNet
 from surrogates.training import checkpoint as checkpoints
 from surrogates.training.door import check_pair, real
 from surrogates.training.optimisers import OPTIMISERS
-from surrogates.training.settings import Settings
+from surrogates.training.settings import Settings, check_settings
 from surrogates.training.update import Loss
 
 Pair = tuple[Tensor, Tensor]
@@ -112,6 +112,7 @@ def fit(
     saved = time.monotonic()
     while run.goes_on() and run.patient():
         now = train(run.epoch) if callable(train) else train
+        _check_held(schedule, now)
         run.one_epoch(now, valid, regulariser, path)
         run.events(schedule, now, valid)
         over = not (run.goes_on() and run.patient())
@@ -285,6 +286,12 @@ def _check(net, settings, schedule, budget) -> None:
         raise SurrogateError(
             "depth.fit trains one net, as the members of an ensemble need not agree on a depth: train them singly"
         )
+    if not isinstance(getattr(net, "layers", None), int):
+        raise SurrogateError(
+            f"depth.fit trains a net of layers, but was given a {type(net).__name__}: use a family of "
+            "surrogates.FAMILIES, FeedForward or surrogates.depth.Blocks"
+        )
+    check_settings("depth.fit", settings)
     if not isinstance(schedule, DepthSchedule):
         raise SurrogateError(f"depth.fit needs a DepthSchedule, but schedule={schedule!r}")
     if budget is not None and not (real(budget) and budget > 0):
@@ -306,10 +313,27 @@ def _check(net, settings, schedule, budget) -> None:
             )
         if isinstance(growth, Splitting):
             split(net, 1)
+    elif isinstance(growth, Growth) and growth.held is not None:
+        raise SurrogateError(
+            f"Growth tries steps on held samples, but a {type(net).__name__} has no time steps: leave held out"
+        )
     elif schedule.pruning is not None or not isinstance(growth, Growth | None):
         raise SurrogateError(
             f"a {type(net).__name__} has no time steps, by which layers are split and pruned: leave pruning out "
             "and grow by Growth"
+        )
+
+
+def _check_held(schedule: DepthSchedule, train: Pair) -> None:
+    growth = schedule.growth
+    if (
+        isinstance(growth, Growth)
+        and growth.held is not None
+        and growth.samples + growth.held > len(train[0])
+    ):
+        raise SurrogateError(
+            f"Growth steers by {growth.samples} samples and tries steps on {growth.held} others, but the training "
+            f"set has {len(train[0])}: give fewer of either"
         )
 
 

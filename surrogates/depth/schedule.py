@@ -64,7 +64,10 @@ class Growth:
                 is not above what it was; 0 leaves it at rest, for ``free`` and ``Dependent`` grids alone
     samples     >= 1, of the training set, from the first, by which sensitivities are found, new layers steered,
                 their steps tried and the change measured; None for all of them. Few make growing cheap and its
-                ranking noisy
+                ranking noisy, and steer new layers towards those few
+    held        >= 1: steps are tried on so many samples after those, which have not steered the new layers, and
+                layers that lower no loss there at any step are left out; None to try them on ``samples``, where a
+                short step is found in the end. Needs ``samples`` and a ``step`` > 0
     choice      the order in which positions are taken: ``Largest()``, ``Smallest()``, ``Drawn(seed)``
     """
 
@@ -75,6 +78,7 @@ class Growth:
     radius: float = 0.5
     step: float = 0.1
     samples: int | None = None
+    held: int | None = None
     choice: Choice = Largest()
 
     def __post_init__(self):
@@ -84,6 +88,13 @@ class Growth:
             value = getattr(self, name)
             demand(self, name, "a number >= 0", real(value) and value >= 0)
         _check_samples(self)
+        known = self.held is None or (whole(self.held) and self.held >= 1)
+        demand(self, "held", "None or a whole number >= 1", known)
+        if self.held is not None and (self.samples is None or self.step == 0):
+            raise SurrogateError(
+                f"Growth tries steps on {self.held} held samples after those that steer, but samples is "
+                f"{self.samples} and step {self.step:g}: give samples and a step > 0, or leave held out"
+            )
         demand(self, "choice", "Largest(), Smallest() or Drawn(seed)", isinstance(self.choice, Choice))
 
 

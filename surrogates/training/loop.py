@@ -19,7 +19,7 @@ from surrogates.training import checkpoint as checkpoints
 from surrogates.training import randomness
 from surrogates.training.door import check_pair
 from surrogates.training.optimisers import OPTIMISERS
-from surrogates.training.settings import Settings
+from surrogates.training.settings import Settings, check_settings
 from surrogates.training.trace import EpochState, Result, Trace
 from surrogates.training.update import Loss, NotFiniteError, update, validate
 
@@ -91,6 +91,7 @@ def fit(
     began = time.perf_counter()
     path = None if checkpoint is None else Path(checkpoint)
     check_trains("fit", net)
+    check_settings("fit", settings)
     check_pair("valid", valid)
     if not callable(train):
         check_pair("train", train)

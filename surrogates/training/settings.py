@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from surrogates.errors import SurrogateError
 from surrogates.training.door import demand, real, whole
 from surrogates.training.schedules import SCHEDULES, Schedule, stagnation
 
@@ -108,3 +109,12 @@ class Settings:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         names = [name for name, schedule in SCHEDULES.items() if schedule == self.course]
         return {**values, "schedule": names[0] if names else repr(self.schedule)}
+
+
+def check_settings(name: str, settings: Settings) -> None:
+    """Raise ``SurrogateError`` for what is no ``Settings``; ``name`` is that of the caller."""
+    if not isinstance(settings, Settings):
+        raise SurrogateError(
+            f"{name} needs Settings, but settings is a {type(settings).__name__}: give "
+            "surrogates.training.Settings(epochs=…, batch=…, learning_rate=…)"
+        )

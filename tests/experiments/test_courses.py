@@ -149,6 +149,20 @@ def test_every_regulariser_has_its_weight():
             {"depth": {"growth": {"every": 1, "by": "halving", "ratio": 2.0}}},
             "growth by halving does not have",
         ),
+        ({"depth": {"growth": {"every": 1, "held": 3}}}, "held is 3, samples None"),
+        (
+            {"depth": {"growth": {"every": 1, "by": "halving", "samples": 3, "held": 3}}},
+            "halving does not have",
+        ),
+        (
+            {
+                "depth": {"growth": {"every": 1, "samples": 2, "held": 3}},
+                "time": "fixed",
+                "family": "feed-forward",
+                "activation": "relu",
+            },
+            "no time steps to try",
+        ),
         ({"depth": {**GROWING, "shallowest": 4, "deepest": 3}}, "deepest is 3 and shallowest 4"),
         ({"depth": {"pruning": {"share": 0.1}}}, "depth.pruning.share"),
         ({"depth": GROWING, "time": "uniform"}, "leave no place for a small new one"),

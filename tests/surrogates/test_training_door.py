@@ -87,6 +87,12 @@ class TestDoor:
         with pytest.raises(SurrogateError, match=r"fit trains one net.* given a list: .*fit_ensemble"):
             fit([net], TRAIN, VALID, SETTINGS)
 
+    def test_settings_in_a_dictionary(self, build):
+        with pytest.raises(
+            SurrogateError, match=r"fit needs Settings, but settings is a dict: give .*Settings"
+        ):
+            fit(build(ResNet, "fixed"), TRAIN, VALID, {"epochs": 2})
+
     @pytest.mark.parametrize(
         "change",
         [

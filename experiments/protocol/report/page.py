@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from experiments.errors import StudyError
 from experiments.files import read_json, write_text
 from experiments.plots.style import picture
-from experiments.protocol.report import charts, curves, figures, findings, interactive, sections, setup
+from experiments.protocol.report import charts, curves, depth_chart, figures, findings, interactive, sections, setup
 from experiments.protocol.report.chart import Chart
 from experiments.protocol.report.material import Material, Problem
 from experiments.protocol.sheets import KEPT
@@ -63,7 +63,7 @@ def write(folder: str | Path, out: str | Path | None = None, pictures: str | Pat
 
 def _facts(material: Material, home: Path) -> dict[str, Any]:
     """Everything that the page says."""
-    forest = charts.forest(material)
+    forest, found = charts.forest(material), depth_chart.found(material)
     first = material.problems[0].dataset.manifest.provenance
     return {
         "spec": material.spec,
@@ -75,6 +75,7 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
         "starts": findings.starts(material),
         "below": findings.below(material),
         "found_depths": findings.depths(material),
+        "depth_chart": found and _chart(found, home),
         "started": sections.starts(material),
         "noises": _noises(material, home),
         "forest": forest and _chart(forest, home),

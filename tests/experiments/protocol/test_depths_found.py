@@ -9,7 +9,7 @@ import tiny_study
 
 from experiments.protocol import plan, study, tables
 from experiments.protocol.plan import run_name
-from experiments.protocol.report import findings, page, sections
+from experiments.protocol.report import depth_chart, findings, interactive, page, sections
 from experiments.protocol.report.material import Material
 from experiments.runs import load
 
@@ -109,6 +109,29 @@ def test_answers_and_tables_say_so(material):
     assert "pruned from four layers" in html
 
 
+def test_the_picture_has_every_arm_where_it_ends_and_where_it_began(material):
+    chart = depth_chart.found(material)
+    (panel,) = chart.panels
+    fixed, *drawn = panel.series
+    assert (fixed.name, list(fixed.x)) == (depth_chart.FIXED, [1, 4])
+    marks = {series.name: series for series in drawn if series.low}
+    trails = {series.name: series for series in drawn if not series.low}
+    assert set(trails) == {"grown from one layer", "pruned from four layers"}
+    assert len(marks) == 4
+    for arm in ("one", "four", "grown", "pruned"):
+        found, mark = row(material, arm), marks[material.arm(arm)]
+        change = [min(100 * found[f"valid_change{end}"], depth_chart.FURTHEST) for end in ("", "_low", "_high")]
+        assert (list(mark.x), [*mark.y, *mark.low, *mark.high]) == ([found["layers_end"]], change)
+    assert list(trails["grown from one layer"].x) == [1, row(material, "grown")["layers_end"]]
+    assert list(chart.x.ticks) == [1, 4]
+    assert ("or beyond" in chart.caption) == any(
+        100 * r["valid_change"] > depth_chart.FURTHEST for r in material.tables["depths"]
+    )
+    assert len(interactive.draw(chart)["data"]) == 1 + 4 + 2
+    assert (material.folder.path / "pictures" / "found-depths.pdf").exists()
+
+
 def test_a_study_of_fixed_depths_has_no_such_rows(tiny):
     made, folder = tiny
     assert tables.write(made, folder)["depths"] == []
+    assert depth_chart.found(Material.of(folder.path)) is None

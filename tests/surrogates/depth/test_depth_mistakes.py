@@ -79,3 +79,15 @@ def test_nets_that_draw_draw_anew_in_every_epoch():
     half = len(masks) // 2
     assert half >= 1
     assert not any(torch.equal(one, other) for one, other in zip(masks[:half], masks[half:], strict=True))
+
+
+@pytest.mark.parametrize("net", [torch.nn.Linear(3, 2), "net", None], ids=["Linear", "str", "None"])
+@pytest.mark.parametrize("schedule", [STILL, DepthSchedule(pruning=Pruning())], ids=["still", "pruning"])
+def test_what_has_no_layers_is_refused(net, schedule):
+    with pytest.raises(SurrogateError, match=f"given a {type(net).__name__}|one net"):
+        depth.fit(net, TRAIN, VALID, SETTINGS, schedule)
+
+
+def test_settings_in_a_dictionary():
+    with pytest.raises(SurrogateError, match=r"depth\.fit needs Settings, but settings is a dict"):
+        depth.fit(made(), TRAIN, VALID, {"epochs": 2}, STILL)
