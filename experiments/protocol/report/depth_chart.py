@@ -25,7 +25,7 @@ def found(material: Material) -> Chart | None:
     return Chart(
         "found-depths",
         "Depth that is found beside fixed depth",
-        "Change of the root of the validation loss from that of the best fixed depth, with its paired 95 % interval "
+        "Change of the root of the validation loss from that of the best fixed depth, with a paired 95 % interval "
         "over seeds, at the layers that a network has in the end (mean over seeds). Dotted lines lead from the "
         "layers it began with. All have one budget of work, so a mark at 0 or below has found a depth as good as "
         "the best of those that were tried."

@@ -14,7 +14,16 @@ from matplotlib.figure import Figure
 from experiments.errors import StudyError
 from experiments.files import read_json, write_text
 from experiments.plots.style import picture
-from experiments.protocol.report import charts, curves, depth_chart, figures, findings, interactive, sections, setup
+from experiments.protocol.report import (
+    charts,
+    curves,
+    depth_chart,
+    figures,
+    findings,
+    interactive,
+    sections,
+    setup,
+)
 from experiments.protocol.report.chart import Chart
 from experiments.protocol.report.material import Material, Problem
 from experiments.protocol.sheets import KEPT

@@ -120,7 +120,9 @@ def test_the_picture_has_every_arm_where_it_ends_and_where_it_began(material):
     assert len(marks) == 4
     for arm in ("one", "four", "grown", "pruned"):
         found, mark = row(material, arm), marks[material.arm(arm)]
-        change = [min(100 * found[f"valid_change{end}"], depth_chart.FURTHEST) for end in ("", "_low", "_high")]
+        change = [
+            min(100 * found[f"valid_change{end}"], depth_chart.FURTHEST) for end in ("", "_low", "_high")
+        ]
         assert (list(mark.x), [*mark.y, *mark.low, *mark.high]) == ([found["layers_end"]], change)
     assert list(trails["grown from one layer"].x) == [1, row(material, "grown")["layers_end"]]
     assert list(chart.x.ticks) == [1, 4]
