@@ -135,7 +135,7 @@ def yardsticks(problem: Problem) -> Finding | None:
             sentence += f"{word} that of {_list(labels[row['yardstick']] for row in group)}. "
     for entry in (entry for entry in problem.entries if entry.kind in (COMMITTEE, HYBRID, BOUND)):
         found = problem.at(entry.places[0])[entry.name]
-        sentence += f"{entry.label}: {found['error']:.3g}. "
+        sentence += f"{_first(entry.label)}: {found['error']:.3g}. "
     for row in problem.rows("bounds", group=ALL):
         if name_of(row) == rows[0]["network"]:
             sentence += (
