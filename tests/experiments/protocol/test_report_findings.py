@@ -98,7 +98,7 @@ def test_yardsticks_are_told_by_their_intervals(material):
     assert rows["gauss-newton"]["high"] < 0
     assert "Smaller than that of prior mean and Gauss–Newton. Larger than that of Tikhonov." in found.sentence
     assert "bound" not in " ".join(found.details)
-    assert "mean of 2 networks: 0." in found.sentence
+    assert "Mean of 2 networks: 0." in found.sentence
     assert any(text.startswith("mean of 2 networks against Gauss–Newton: −") for text in found.details)
     assert "than that of mean of" not in found.sentence
 
