@@ -140,35 +140,38 @@ def directions(problem: Problem) -> Chart | None:
 
 
 def steps(problem: Problem) -> Chart | None:
-    """Time steps of each layer, a line a seed; None where no network has any."""
-    panels, positive = [], True
-    for family, entries in problem.families():
-        series = []
-        for entry in entries:
-            label = problem.label(entry.name).split(", ", 1)[1]
-            for seed, sheet in enumerate(entry.sheets):
-                taken = sheet.about["steps"]
-                if taken is None or (seed and problem.material.spec.arms[entry.key].time == "fixed"):
-                    continue  # fixed ones are alike
-                said = [
-                    f"{label}, seed {seed}<br>layer {k}: {tau:.4g}<br>their sum {sum(taken):.4g}"
-                    for k, tau in enumerate(taken, 1)
-                ]
-                look = problem.material.looks[entry.name]
-                series.append(Series(label, look, list(range(1, len(taken) + 1)), taken, hover=said))
-                positive &= min(taken) > 0
-        panels.append(Panel(FAMILY_NAMES[family], series))
-    if not any(panel.series for panel in panels):
+    """Time steps of each layer over their mean, a line a seed and a panel a network; None where none has any."""
+    panels = []
+    for entry in (entry for _, entries in problem.families() for entry in entries):
+        label, series, sums = problem.label(entry.name), [], []
+        for seed, sheet in enumerate(entry.sheets):
+            taken = sheet.about["steps"]
+            if taken is None or (seed and problem.material.spec.arms[entry.key].time == "fixed"):
+                continue  # fixed ones are alike
+            mean = sum(map(abs, taken)) / len(taken)
+            said = [
+                f"{label}, seed {seed}<br>layer {k} of {len(taken)}: {tau:.4g}<br>their sum {sum(taken):.4g}"
+                for k, tau in enumerate(taken, 1)
+            ]
+            x = [(k - 0.5) / len(taken) for k in range(1, len(taken) + 1)]
+            look = problem.material.looks[entry.name]
+            series.append(Series(label, look, x, [tau / mean for tau in taken], hover=said))
+            sums.append(sum(taken))
+        if series:
+            ends = [f"{pick(sums):.3g}".replace("-", "−") for pick in (min, max)]
+            panels.append(Panel(f"{label}: Στ {' to '.join(dict.fromkeys(ends))}", series))
+    if not panels:
         return None
     return Chart(
         f"steps-{problem.slug}",
         "Time steps after training, layer by layer",
-        "One line a seed. Fixed steps and a learned horizon give level lines; their height is the horizon over the "
-        "number of layers. Look for lines that bend alike from every seed: only those show a placement that the "
-        f"problem asks for.{_one(problem)}",
-        Axis("layer", whole=True),
-        Axis("time step τ", log=positive),
+        "One panel a way to choose the steps, one line a seed, from the first layer to the last; Στ is the horizon "
+        "that they end with. Fixed steps and a learned horizon lie at 1. Look for lines that bend alike from every "
+        f"seed: only those show a placement that the problem asks for.{_one(problem)}",
+        Axis("place of the layer, from first (0) to last (1)", ticks=[0, 0.25, 0.5, 0.75, 1]),
+        Axis("time step relative to the mean of |τ|", mark=1.0),
         panels,
+        legend=False,
     )
 
 

@@ -39,11 +39,11 @@ def draw(chart: Chart) -> Table:
     else:
         panels, traces, seen = chart.panels, [], set()
         for number, panel in enumerate(panels):
-            if not chart.legend:
+            if chart.y.names:
                 traces.append(_merged(chart, panel, number))
                 continue
             for series in panel.series:
-                traces.append(_trace(chart, series, number, series.name not in seen))
+                traces.append(_trace(chart, series, number, chart.legend and series.name not in seen))
                 seen.add(series.name)
     layout = _layout(chart, panels)
     if chart.choices:
@@ -128,7 +128,7 @@ def _bars(chart: Chart, series: Sequence[Series], colour: str) -> Table:
 def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
     (rows, columns), lines = arranged(len(panels)), sum(1 + name.count("\n") for name in chart.y.names)
     names = len({s.name for panel in panels for s in panel.series}) if chart.legend else 0
-    plot = 24 + 17 * lines if lines else 330
+    plot = 24 + 17 * lines if lines else 330 if rows < 3 else 200
     tall = rows * plot + (rows - 1) * _BETWEEN
     legend = 20 * (-(-names // 3)) + 30 if names else 0
     layout: Table = {

@@ -5,6 +5,7 @@ import html
 import re
 import shutil
 
+import numpy as np
 import pytest
 import study_folder
 from matplotlib.figure import Figure
@@ -140,6 +141,22 @@ def every_chart(material):
     problem = material.problems[0]
     made = [charts.forest(material), charts.prices(material), charts.places(problem), charts.noise(problem)]
     return [*made, charts.directions(problem), charts.steps(problem)]
+
+
+def test_every_network_with_steps_has_a_panel_and_every_seed_a_line(material):
+    problem = material.problems[0]
+    chart = charts.steps(problem)
+    nets = [entry for _, entries in problem.families() for entry in entries]
+    assert [panel.title.split(": Στ ")[0] for panel in chart.panels] == [problem.label(e.name) for e in nets]
+    for entry, panel in zip(nets, chart.panels, strict=True):
+        learned = material.spec.arms[entry.key].time != "fixed"
+        assert len(panel.series) == (len(entry.sheets) if learned else 1)
+        for sheet, line in zip(entry.sheets, panel.series, strict=False):
+            steps = np.array(sheet.about["steps"])
+            np.testing.assert_allclose(line.y, steps / np.abs(steps).mean())
+            np.testing.assert_allclose(line.x, (np.arange(len(steps)) + 0.5) / len(steps))
+            assert f"{steps.sum():.3g}" in panel.title or len(entry.sheets) > 2
+    assert len(interactive.draw(chart)["data"]) == sum(len(panel.series) for panel in chart.panels)
 
 
 def test_a_selector_offers_every_split_and_level(material):
