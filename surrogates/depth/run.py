@@ -63,14 +63,15 @@ def fit(
     A net that may grow is trained by ``AdamByEntry``, which corrects their bias by the age of each entry; an
     optimiser of torch's would by the count of steps of the whole tensor, and new layers would move at several
     times the rate at first. Without events the outcome is that of ``training.fit``, bit for bit if no growth is
-    planned, else to rounding. Patience counts epochs since the last event. Growing is by sensitivity on the whole
-    training set of the epoch, by J alone, without the regulariser.
+    planned, else to rounding. Patience counts epochs since the last event. Growing is by sensitivity on the
+    training samples that it names (all by default), by J alone, without the regulariser.
 
     ``budget`` is work W (``DepthTrace.work``: samples × parameters, events too) in the place of the number of
     epochs: the course ends before the first epoch that might exceed it, and nothing is inserted that would leave no
-    epoch for it. With w spent after e epochs, and k more of c each affordable at the present depth, the learning
-    rate is that of place (e + k) w/(w + k c) of e + k epochs: of place e in a course without events, as
-    ``training.fit`` has it. So nets of any depth, and those that change it, are given the same.
+    epoch for it if its first step does; those that are tried in vain come on top. With w spent after e epochs, and
+    k more of c each affordable at the present depth, the learning rate is that of place (e + k) w/(w + k c) of e +
+    k epochs: of place e in a course without events, as ``training.fit`` has it. So nets of any depth, and those
+    that change it, are given the same.
 
     A net that draws random numbers, as with dropout, draws others in each epoch, but not those of ``training.fit``.
 

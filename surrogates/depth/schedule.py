@@ -30,7 +30,7 @@ class Largest(Choice):
 
 @dataclass(frozen=True)
 class Smallest(Choice):
-    """The least sensitive position first: what a sensitivity must beat to be worth its name."""
+    """The least sensitive position first, of those that pass the ``ratio``: a control of ``Largest``."""
 
     @override
     def order(self, scores, epoch):
@@ -65,10 +65,12 @@ class Growth:
     samples     >= 1, of the training set, from the first, by which sensitivities are found, new layers steered,
                 their steps tried and the change measured; None for all of them. Few make growing cheap and its
                 ranking noisy, and steer new layers towards those few
-    held        >= 1: steps are tried on so many samples after those, which have not steered the new layers, and
-                layers that lower no loss there at any step are left out; None to try them on ``samples``, where a
-                short step is found in the end. Needs ``samples`` and a ``step`` > 0
-    choice      the order in which positions are taken: ``Largest()``, ``Smallest()``, ``Drawn(seed)``
+    held        >= 1: steps are tried on so many samples after those, which have not steered the new layers. All
+                layers of one insertion are tried together and, if they lower no loss there at any step, left out
+                together; that counts as no insertion, is paid for and may come again. None to try them on
+                ``samples``, where a short step is found in the end. Needs ``samples`` and a ``step`` > 0
+    choice      the order in which positions that pass ``ratio`` are taken: ``Largest()``, ``Smallest()``,
+                ``Drawn(seed)``
     """
 
     every: int
