@@ -23,6 +23,9 @@ class GrowthSpec(_Table):
     )
     every: Count = pydantic.Field(description="epochs between two insertions")
     times: pydantic.NonNegativeInt | None = pydantic.Field(None, description="insertions at most")
+    patience: Count | None = pydantic.Field(
+        None, description="attempts in a row that come to nothing, after which growing ends"
+    )
     count: Count = pydantic.Field(1, description="layers, or steps that are halved, at one time")
     ratio: pydantic.FiniteFloat = pydantic.Field(
         1.0, ge=0, description="least sensitivity, in means of the layers there are"

@@ -1,6 +1,7 @@
 """Networks that find their own depth beside those of fixed depth, at what each costs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,18 +19,55 @@ FACTS = ("layers", "horizon", "parameters", "work")
 def found(plan: Plan, folder: Folder, entries: Sequence[Entry]) -> list[Row]:
     """One row an arm of every cell in which some arm changes its depth; none in other studies.
 
-    `best_fixed` is the arm of least mean validation loss among those whose depth stays.  Changes are relative to it
+    `best_fixed` is the arm of least mean validation loss among those whose depth stays and that no regulariser
+    holds.  Changes are relative to it
     and paired: of the root of the validation loss over seeds, of the error over seeds and samples of the place that
     counts.  Means over seeds; for the layers the least and the most, too.
     """
     rows = []
     for cell in dict.fromkeys(variant.cell for variant in plan.variants):
         here = [entry for entry in entries if entry.variant and entry.variant.cell == cell]
-        fixed = [entry for entry in here if plan.spec.arms[entry.key].depth is None]
-        if fixed and len(fixed) < len(here):
+        arms = {entry.key: plan.spec.arms[entry.key] for entry in here}
+        fixed = [entry for entry in here if not (arms[entry.key].depth or arms[entry.key].regularisers)]
+        if fixed and any(arm.depth for arm in arms.values()):
             best = min(fixed, key=loss)
             rows += [_row(plan, folder, entry, best) for entry in here]
     return rows
+
+
+def events(plan: Plan, folder: Folder, entries: Sequence[Entry]) -> list[Row]:
+    """One row a change of depth, or attempt at one, of every network whose depth may change.
+
+    `layers` are those that came (numbers in the new network) or went (in the old one), `sensitivity` the largest of
+    those that came over the mean of the layers there were, `largest` the same of all places.  Losses are as in the
+    training: `train` on the samples of the event, before and after; `ends` is the least validation loss of the run.
+    """
+    rows = []
+    for entry in entries:
+        if entry.variant is None or plan.spec.arms[entry.key].depth is None:
+            continue
+        for seed in range(len(entry.sheets)):
+            file = folder.runs / run_name(entry.variant, seed) / "run.json"
+            record = read_json(file, "run", "run again")
+            about = who(entry) | {"seed": seed, "ends": record["best_loss"]}
+            rows += [about | _event(event) for event in record["trace"]["events"]]
+    return rows
+
+
+def _event(event: dict[str, Any]) -> Row:
+    layers, scores, mean = event["layers"], event["sensitivities"], event["mean"]
+    places = [layer - 1 - number for number, layer in enumerate(layers)]  # before those that came in front
+    return {
+        **{name: event[name] for name in ("epoch", "kind", "depth", "change")},
+        "layers": " ".join(map(str, layers)),
+        "sensitivity": max(scores[place] for place in places) / mean if scores and layers else None,
+        "largest": max(scores) / mean if scores else None,
+        **{
+            f"{part}_{end}": value
+            for part in ("train", "valid")
+            for end, value in zip(("before", "after"), event[f"{part}_loss"], strict=True)
+        },
+    }
 
 
 def _row(plan: Plan, folder: Folder, entry: Entry, best: Entry) -> Row:

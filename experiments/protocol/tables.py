@@ -39,6 +39,7 @@ def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
         "bounds": distances.bounds(found, RESAMPLES),
         "hybrid": starts.hybrid(found),
         "depths": depths_found.found(plan, folder, found),
+        "events": depths_found.events(plan, folder, found),
         "costs": costs(plan, folder, found),
     }
     for name, rows in tables.items():

@@ -1,5 +1,6 @@
 """Changes of depth within a training: a net with its optimiser, and what an event does to both."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from surrogates.order import Order
 
 Pair = tuple[Tensor, Tensor]
 _SHORTEST = 1e-5  # share of the mean step that a new layer is woken with at least
+_ROUNDING = 16  # units in the last place by which means of losses may differ without being different
 
 
 @dataclass
@@ -54,8 +56,20 @@ class Trained:
         self.net = surgery.net
 
 
-def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: Pair, valid: Pair) -> Event:
-    """Insert the layers that the rule allows, ``room`` at most, steer them and wake them."""
+def grow(
+    trained: Trained,
+    growth: Growth,
+    room: int | None,
+    epoch: int,
+    train: Pair,
+    valid: Pair,
+    budget: float = math.inf,
+) -> Event:
+    """Insert the layers that the rule allows, ``room`` at most, steer them and wake them.
+
+    Steps are tried while the ``budget`` of work has room for that and for an epoch of the new net, at least once;
+    if none is found that way, no layer comes.
+    """
     seen = (train[0][: growth.samples], train[1][: growth.samples])
     tried = seen
     if growth.held is not None:
@@ -82,7 +96,7 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
             for index, layer in enumerate(surgery.layers):
                 sign = -1.0 if upward or slopes[index] < 0 else 1.0
                 slopes[index] = steer(surgery.net, layer, *seen, trained.loss, radius=radius, sign=sign)
-                trained.work += 2 * (MOVES + 1) * trained.size() * len(seen[0])
+                trained.work += 2 * (MOVES + 1) * _size(surgery.net) * len(seen[0])
         good = [position for position, slope in zip(chosen, slopes, strict=True) if slope < 0 or not upward]
         if good == chosen:
             break
@@ -91,8 +105,8 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
             return _event(trained, epoch, "none", [], [], scores, mean, before, before)
     layers = list(surgery.layers)
     if layered and growth.step > 0:
-        lower = _wake(trained, surgery.net, growth, upward, layers, slopes, tried)
-        if growth.held is not None and not lower:
+        most = budget - _size(surgery.net) * len(train[0])
+        if not _wake(trained, surgery.net, growth, upward, layers, slopes, tried, most):
             return _event(trained, epoch, "none", [], [], scores, mean, before, before)
     trained.become(surgery, epoch)
     return _event(
@@ -101,10 +115,12 @@ def grow(trained: Trained, growth: Growth, room: int | None, epoch: int, train: 
 
 
 @torch.no_grad()
-def _wake(trained, net, growth, upward, layers, slopes, tried) -> bool:
-    """Give new layers of a net their steps, less and less until J is not above that of steps of 0 but for rounding.
+def _wake(trained, net, growth, upward, layers, slopes, tried, most) -> bool:
+    """Give new layers of a net their steps, less and less until J is right, and return whether they may stay.
 
-    Each time the gain is halved, which is the step, with memory its power γ.  Returns whether J is below then.
+    Each time the gain is halved, which is the step, with memory its power γ.  J is right when it is not above that
+    of steps of 0 but for rounding, on held samples when it is below by more than rounding.  The least step may stay
+    even so, but not on held samples; what the work has no room to try may not.
     """
     mean = net.time().abs().sum().item() / (net.time.layers - len(layers))
     size, shrink = growth.step * mean, 0.5
@@ -113,8 +129,11 @@ def _wake(trained, net, growth, upward, layers, slopes, tried) -> bool:
         shrink = 0.5 ** (1 / order)
     signs = [-1.0 if slope > 0 and not upward else 1.0 for slope in slopes]
     start = {name: value.clone() for name, value in net.time.state_dict().items()}
-    limit, cost = trained.loss(net(tried[0]), tried[1]).item(), _size(net) * len(tried[0]) / 3
-    trained.work += cost
+    value = trained.loss(net(tried[0]), tried[1])
+    rounding = _ROUNDING * torch.finfo(value.dtype).eps
+    limit = value.item() * (1 + rounding if growth.held is None else 1 - rounding)
+    each = _size(net) * len(tried[0]) / 3
+    trained.work += each
     places = [layer - 1 + net.timed_lift for layer in layers]
     while True:
         net.time.load_state_dict(start)
@@ -125,23 +144,35 @@ def _wake(trained, net, growth, upward, layers, slopes, tried) -> bool:
                 raise
             size *= shrink
             continue
-        trained.work += cost
-        value = trained.loss(net(tried[0]), tried[1]).item()
-        enough = value < limit if growth.held is not None else value <= limit * (1 + 1e-12)
-        if enough or size * shrink < _SHORTEST * mean:
-            return value < limit
+        trained.work += each
+        if trained.loss(net(tried[0]), tried[1]).item() <= limit:
+            return True
+        if size * shrink < _SHORTEST * mean:
+            return growth.held is None
+        if trained.work + each > most:
+            return False
         size *= shrink
 
 
 def cost(trained: Trained, growth: Growth | Splitting, samples: int) -> float:
-    """Work of an insertion, with steps that are taken at the first trial; it is 0 for a splitting."""
+    """Most work of an insertion up to the first trial of its steps; it is 0 for a splitting."""
     if isinstance(growth, Splitting):
         return 0.0
-    steered = 2 * (MOVES + 1) * growth.count if isinstance(trained.net, LayeredNet) and growth.radius else 0
+    layers = (
+        growth.count * (growth.count + 1) // 2
+    )  # all, and all over again without one that turned out not good
+    steered = 2 * (MOVES + 1) * layers if isinstance(trained.net, LayeredNet) and growth.radius else 0
     woken = 2 / 3 if isinstance(trained.net, LayeredNet) and growth.step else 0
-    size = trained.size() * (1 + growth.count / trained.net.layers)
+    size = grown_size(trained.net, growth.count)
     seen = min(samples, growth.samples or samples)
     return (4 * trained.size() + steered * size) * seen + woken * size * (growth.held or seen)
+
+
+def grown_size(net: nn.Module, count: int) -> int:
+    """Parameters of the net with so many layers more, wherever they come."""
+    for _ in range(count):
+        net = insert(net, 0).net
+    return _size(net)
 
 
 def _size(net: nn.Module) -> int:

@@ -67,8 +67,8 @@ def fit(
     training samples that it names (all by default), by J alone, without the regulariser.
 
     ``budget`` is work W (``DepthTrace.work``: samples × parameters, events too) in the place of the number of
-    epochs: the course ends before the first epoch that might exceed it, and nothing is inserted that would leave no
-    epoch for it if its first step does; those that are tried in vain come on top. With w spent after e epochs, and
+    epochs: the course ends before the first epoch that might exceed it, and no layer comes, nor is a further step
+    tried for it, that would leave no epoch for the deeper net. With w spent after e epochs, and
     k more of c each affordable at the present depth, the learning rate is that of place (e + k) w/(w + k c) of e +
     k epochs: of place e in a course without events, as ``training.fit`` has it. So nets of any depth, and those
     that change it, are given the same.
@@ -226,9 +226,18 @@ class _Run:
         """Whether the budget has room for an insertion and for an epoch of the net that it leaves."""
         if self.budget is None:
             return True
-        trained, more = self.trained, growth.count / self.trained.net.layers
-        grown = trained.size() * (1 + more)
-        return trained.work + events.cost(trained, growth, self.samples) + grown * self.samples <= self.budget
+        trained = self.trained
+        epoch = events.grown_size(trained.net, growth.count) * self.samples
+        return trained.work + events.cost(trained, growth, self.samples) + epoch <= self.budget
+
+    def _hopeful(self, growth: Growth | Splitting) -> bool:
+        """Whether insertions are left, and the last attempts were not all in vain."""
+        if growth.times is not None and self.grown >= growth.times:
+            return False
+        kinds = [event.kind for event in self.trace.events if event.kind != "prune"]
+        vain = next((i for i, kind in enumerate(reversed(kinds)) if kind != "none"), len(kinds))
+        patience = growth.patience if isinstance(growth, Growth) else None
+        return patience is None or vain < patience
 
     def events(self, schedule: DepthSchedule, train: Pair, valid: Pair) -> None:
         """Prune and grow, if it is time for either."""
@@ -238,10 +247,11 @@ class _Run:
             found += events.cut(trained, pruning, schedule.shallowest, self.epoch, train, valid)
         room = None if schedule.deepest is None else schedule.deepest - trained.net.layers
         due = growth is not None and self.epoch % growth.every == 0 and self.goes_on()
-        due = due and (growth.times is None or self.grown < growth.times) and (room is None or room > 0)
+        due = due and self._hopeful(growth) and (room is None or room > 0)
         if due and self._affordable(growth):
             if isinstance(growth, Growth):
-                event = events.grow(trained, growth, room, self.epoch, train, valid)
+                budget = math.inf if self.budget is None else self.budget
+                event = events.grow(trained, growth, room, self.epoch, train, valid, budget)
             else:
                 event = events.halve(trained, growth, room, self.epoch, train, valid)
             self.grown += event.kind != "none"

@@ -55,6 +55,7 @@ class Growth:
 
     every       epochs between two insertions, >= 1; none after the last epoch
     times       insertions at most, >= 0; None for no limit
+    patience    >= 1: attempts in a row that come to nothing, after which growing ends; None for no limit
     count       layers at one time, >= 1
     ratio       >= 0: only where the sensitivity exceeds this multiple of the mean of the layers there are (SensLI)
     radius      >= 0, r: weights of a new layer are those of the ball ‖θ' − θ‖ ≤ r‖θ‖ around its neighbour's that
@@ -67,7 +68,7 @@ class Growth:
                 ranking noisy, and steer new layers towards those few
     held        >= 1: steps are tried on so many samples after those, which have not steered the new layers. All
                 layers of one insertion are tried together and, if they lower no loss there at any step, left out
-                together; that counts as no insertion, is paid for and may come again. None to try them on
+                together; that is an attempt in vain, counts as no insertion and is paid for. None to try them on
                 ``samples``, where a short step is found in the end. Needs ``samples`` and a ``step`` > 0
     choice      the order in which positions that pass ``ratio`` are taken: ``Largest()``, ``Smallest()``,
                 ``Drawn(seed)``
@@ -75,6 +76,7 @@ class Growth:
 
     every: int
     times: int | None = None
+    patience: int | None = None
     count: int = 1
     ratio: float = 1.0
     radius: float = 0.5
@@ -97,6 +99,8 @@ class Growth:
                 f"Growth tries steps on {self.held} held samples after those that steer, but samples is "
                 f"{self.samples} and step {self.step:g}: give samples and a step > 0, or leave held out"
             )
+        known = self.patience is None or (whole(self.patience) and self.patience >= 1)
+        demand(self, "patience", "None or a whole number >= 1", known)
         demand(self, "choice", "Largest(), Smallest() or Drawn(seed)", isinstance(self.choice, Choice))
 
 

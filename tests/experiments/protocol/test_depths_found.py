@@ -1,5 +1,6 @@
 """A study whose arms are depths, fixed and found, at one budget of work: real, and as small as it can be."""
 
+import csv
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_study
 
+from experiments.files import read_json
 from experiments.protocol import plan, study, tables
 from experiments.protocol.plan import run_name
 from experiments.protocol.report import depth_chart, findings, interactive, page, sections
@@ -95,6 +97,31 @@ def test_the_best_fixed_depth_is_that_of_least_validation_loss(material):
         assert r["valid_change"] == pytest.approx(r["valid"] / best["valid"] - 1, abs=2e-5)
         assert r["valid_change_low"] <= r["valid_change"] <= r["valid_change_high"]
     assert (best["valid_change_low"], best["valid_change_high"]) == (0, 0)
+
+
+def test_events_are_those_of_the_runs(material):
+    """Every network grows by the rule and is pruned by it: where, when and what it did to the loss."""
+    with (material.folder.tables / "events.csv").open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    assert {r["method"] for r in rows} == {"grown", "pruned"}
+    for arm in ("grown", "pruned"):
+        (variant,) = [v for v in material.plan.variants if v.arm == arm]
+        for seed in range(2):
+            here = [r for r in rows if (r["method"], r["seed"]) == (arm, str(seed))]
+            run = read_json(material.folder.runs / run_name(variant, seed) / "run.json", "run", "")
+            told = run["trace"]["events"]
+            assert [int(r["epoch"]) for r in here] == [event["epoch"] for event in told]
+            assert [r["layers"] for r in here] == [" ".join(map(str, event["layers"])) for event in told]
+            for r, event in zip(here, told, strict=True):
+                assert float(r["valid_after"]) == pytest.approx(event["valid_loss"][1], rel=1e-5)
+                assert float(r["ends"]) == pytest.approx(run["best_loss"], rel=1e-5)
+                if event["kind"] == "insert":
+                    (layer,) = event["layers"]
+                    share = event["sensitivities"][layer - 1] / event["mean"]
+                    assert float(r["sensitivity"]) == pytest.approx(share, rel=1e-5)
+                    assert float(r["largest"]) == float(r["sensitivity"])  # as the rule has it
+                else:
+                    assert r["sensitivity"] == ""
 
 
 def test_answers_and_tables_say_so(material):

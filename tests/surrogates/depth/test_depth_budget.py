@@ -74,6 +74,27 @@ def test_what_the_budget_cannot_train_is_not_inserted():
     assert found.last.layers > 1
 
 
+@pytest.mark.parametrize("kind", ["ResNet", "AdditiveDenseNet", "ConcatenatingDenseNet", "Fractional"])
+@pytest.mark.parametrize("held", [None, 12])
+@pytest.mark.parametrize("count", [1, 3])
+def test_attempts_in_vain_stay_within(kind, held, count):
+    """Outputs that do not follow from inputs: most steps are tried again and again, and left out in the end."""
+    net, kinds = made(kind, rule="positive", layers=2), []
+    epoch = sum(p.numel() for p in net.parameters()) * 20
+    for seed in range(4):
+        growth = Growth(every=1, count=count, ratio=0.0, samples=3, held=held)
+        for share in (7.0, 20.0, 60.0):
+            found = depth.fit(
+                net, problem(20, seed), VALID, SETTINGS, DepthSchedule(growth=growth), budget=share * epoch
+            )
+            assert found.work <= share * epoch
+            assert all(event.epoch < found.epochs for event in found.trace.events if event.kind == "insert")
+            kinds += [event.kind for event in found.trace.events]
+    assert kinds
+    assert count > 1 or "insert" in kinds
+    assert held is None or "none" in kinds
+
+
 @pytest.mark.parametrize("growth", [Growth(every=1, ratio=0.0), Splitting(every=1)], ids=["insert", "split"])
 def test_a_net_deeper_than_the_deepest_does_not_grow(growth):
     found = depth.fit(made(), TRAIN, VALID, SETTINGS, DepthSchedule(growth=growth, deepest=3))

@@ -87,6 +87,50 @@ def test_a_growth_that_came_to_nothing_is_not_counted_and_comes_again():
     assert found.last.layers == 4 + kinds.count("insert")
 
 
+@pytest.mark.parametrize("patience", [1, 2])
+def test_after_so_many_attempts_in_vain_growing_ends(patience):
+    settings = Settings(epochs=40, batch=8, learning_rate=0.01, seed=3)
+    schedule = DepthSchedule(
+        growth=Growth(every=1, ratio=0.0, samples=STEERING, held=HELD, patience=patience)
+    )
+    vain, met = ["none"] * patience, set()
+    for seed in range(4):
+        found = depth.fit(made(rule="positive", seed=seed), problem(20, seed), VALID, settings, schedule)
+        kinds = [event.kind for event in found.trace.events]
+        ends = [end for end in range(patience, len(kinds) + 1) if kinds[end - patience : end] == vain]
+        assert ends == [len(kinds)]
+        assert found.trace.events[-1].epoch < 40
+        met.update(kinds)
+    assert met == {"insert", "none"}
+
+
+def test_layers_of_one_insertion_come_or_are_left_out_together():
+    come = set()
+    for seed in range(12):
+        growth = Growth(every=2, times=1, count=2, ratio=0.0, samples=STEERING, held=HELD)
+        schedule = DepthSchedule(growth=growth)
+        found = depth.fit(made(rule="free", seed=seed), problem(20, seed), VALID, SETTINGS, schedule)
+        (event,) = found.trace.events
+        come.add(len(event.layers))
+        assert len({abs(step) for step in event.steps}) <= 1
+    assert come == {0, 2}
+
+
+@pytest.mark.parametrize(("digits", "kind"), [("float32", "none"), ("float64", "insert")])
+def test_a_fall_within_rounding_is_none(digits, kind):
+    """J is 1e5 and falls by a few units in the last place of float32, by which sums of others may differ."""
+    dtype = getattr(torch, digits)
+    train, valid = ([part.to(dtype) for part in pair] for pair in (problem(20, 2), VALID))
+    schedule = DepthSchedule(growth=Growth(held=HELD, **GROWTH))
+    net = made(rule="positive", seed=2).to(dtype)
+    for base in (0.0, 1e5):
+        found = depth.fit(
+            net, train, valid, SETTINGS, schedule, loss=lambda p, y, base=base: (p - y).square().mean() + base
+        )
+        (event,) = found.trace.events
+        assert event.kind == (kind if base else "insert")
+
+
 def test_trials_cost_work():
     train = problem(20, 0)
     works = [
