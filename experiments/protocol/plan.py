@@ -160,11 +160,16 @@ class Plan:
         }
 
     def finals(self, chosen: Mapping[str, Settings]) -> dict[str, RunSpec]:
-        """Runs that are evaluated, with the settings chosen for, or given to, each variant by its name."""
+        """Runs that are evaluated, with the settings chosen for, or given to, each variant by its name.
+
+        Names count seeds from 0, wherever those of the study begin.
+        """
         return {
-            run_name(variant, seed): self.run(variant, self.given(variant) or chosen[variant.name], seed)
+            run_name(variant, number): self.run(
+                variant, self.given(variant) or chosen[variant.name], self.spec.first_seed + number
+            )
             for variant in self.variants
-            for seed in range(variant.seeds)
+            for number in range(variant.seeds)
         }
 
 

@@ -105,6 +105,9 @@ class ProtocolSpec(_Table):
 
     title: str
     seeds: Count = pydantic.Field(10, description="paired seeds of every arm")
+    first_seed: pydantic.NonNegativeInt = pydantic.Field(
+        0, lt=1_000_000, description="the first of them: seeds of its own, for a study that repeats another"
+    )
     ensemble: Count = pydantic.Field(8, description="runs that train as one program, at most")
     levels: tuple[Level, ...] = pydantic.Field(
         (0.0, 0.001, 0.01, 0.05, 0.2), description="noise of the test data"

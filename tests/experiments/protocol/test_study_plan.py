@@ -69,6 +69,18 @@ def test_every_arm_is_tuned_with_the_same_budget_at_seeds_of_its_own(made):
     assert not {spec.seed for spec in finals.values()} & {spec.seed for spec in trials.values()}
 
 
+def test_a_study_that_repeats_another_has_seeds_of_its_own_and_the_same_tuning(made, tmp_path):
+    again = plan.load(changed(tmp_path, "[network]", "first_seed = 2\n[network]"))
+    settings = {variant.name: made.points[0] for variant in made.variants}
+    first, second = (each.finals(settings) for each in (made, again))
+    assert first.keys() == second.keys()
+    for name, spec in second.items():
+        assert spec == first[name].model_copy(update={"seed": first[name].seed + 2})
+    assert again.trials() == made.trials()
+    with pytest.raises(StudyError, match="first_seed"):
+        plan.load(changed(tmp_path, "[network]", "first_seed = -1\n[network]"))
+
+
 def test_points_lie_in_their_ranges_and_more_trials_keep_the_first(made, tmp_path):
     tuning = made.spec.tuning
     for point in made.points:
