@@ -13,6 +13,11 @@ from experiments.protocol.report.chart import Axis, Chart, Series
 ROW = 0.21
 """Height of one name on an axis of names, in inches."""
 
+LINE = 0.15
+"""Height of a line of the legend, in inches."""
+
+SIGHT = 0.5
+"""How far beyond what is drawn, in its lengths, a line to compare with may lie: further it would press all flat."""
 
 ABREAST = 4
 """Panels side by side, at most."""
@@ -53,13 +58,12 @@ def draw(chart: Chart) -> Figure:
     for axis in axes[:, 0]:
         axis.set_ylabel(textwrap.fill(chart.y.label, 24), fontsize=8)
     if chart.legend:
+        beside = max(1, min(int(made.get_figwidth() / (0.6 + 0.05 * max(map(len, named)))), len(named)))
+        made.set_figheight(
+            made.get_figheight() + LINE * -(-len(named) // beside)
+        )  # not at the panels' expense
         made.legend(
-            named.values(),
-            named,
-            loc="outside lower center",
-            ncols=max(1, min(int(made.get_figwidth() / (0.6 + 0.05 * max(map(len, named)))), len(named))),
-            fontsize=7,
-            frameon=False,
+            named.values(), named, loc="outside lower center", ncols=beside, fontsize=7, frameon=False
         )
     return made
 
@@ -106,9 +110,14 @@ def _scale(axes, which: str, about: Axis) -> None:
         axis.set_minor_formatter(NullFormatter())
     elif about.whole:
         axis.set_major_locator(MaxNLocator(9, integer=True))
-    if about.mark is not None:
+    if about.mark is not None and _in_sight(about, axis.get_view_interval()):
         rule = axes.axvline if which == "x" else axes.axhline
         rule(about.mark, color="0.75", lw=0.8, zorder=0)
+
+
+def _in_sight(about: Axis, view: np.ndarray) -> bool:
+    low, high, mark = np.log([*view, about.mark]) if about.log else (*view, about.mark)
+    return low - SIGHT * (high - low) <= mark <= high + SIGHT * (high - low)
 
 
 def _plain(value: float) -> str:

@@ -214,3 +214,30 @@ def test_the_picture_of_all_comparisons_is_not_pressed_together_by_one(material)
     assert far.low == [20]
     assert "750 % (20 % to" in far.hover[0]
     assert "What ends at +100 % goes on beyond it." in chart.caption
+
+
+def panel_of(names, mark=1.0, log=True):
+    """The figure of one panel with a line for each name, from 0.3 to 0.4, after its layout."""
+    lines = [Series(name, TRUTH, [1.0, 2.0], [0.3, 0.4]) for name in names]
+    axes = Axis("x"), Axis("y", log=log, mark=mark)
+    made = figures.draw(Chart("c", "t", "c", *axes, [Panel("p", lines)]))
+    made.draw_without_rendering()
+    return made
+
+
+def test_a_long_legend_is_not_at_the_expense_of_the_panels():
+    few, many = (panel_of([f"a rather long name {k}" for k in range(count)]) for count in (2, 30))
+    heights = [made.axes[0].get_position().height * made.get_figheight() for made in (few, many)]
+    assert min(heights) > 2.0
+    assert heights[1] == pytest.approx(heights[0], rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("mark", "log", "seen"),
+    [(1.0, True, False), (0.43, True, True), (0.25, False, True), (9.0, False, False)],
+)
+def test_a_line_to_compare_with_is_drawn_where_it_presses_nothing_flat(mark, log, seen):
+    made = panel_of(["a"], mark, log)
+    low, high = made.axes[0].get_ylim()
+    assert (low <= mark <= high) == seen
+    assert len(made.axes[0].lines) == 1 + seen
