@@ -73,7 +73,7 @@ def typed(row):
         "family": row["family"],
         "layers": int(row["layers"]),
         "noise": float(row["noise"]),
-        "samples": int(samples) if samples else None,
+        "samples": int(samples) if samples not in ("", "all") else None,
         "network": row["network"] or None,
     }
 
@@ -102,7 +102,7 @@ def test_a_paper_is_the_one_that_ships_at_full_size(folder):
 @pytest.mark.parametrize("folder", BOTH, ids=lambda folder: folder.name)
 def test_results_are_small_and_name_no_folder_of_the_machine_that_made_them(folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) < 1e6
+    assert sum(file.stat().st_size for file in files) < 1.5e6
     for file in (file for file in files if file.suffix != ".png"):
         text = file.read_text("utf-8")
         assert not any(
