@@ -38,9 +38,10 @@ def found(plan: Plan, folder: Folder, entries: Sequence[Entry]) -> list[Row]:
 def events(plan: Plan, folder: Folder, entries: Sequence[Entry]) -> list[Row]:
     """One row a change of depth, or attempt at one, of every network whose depth may change.
 
-    `layers` are those that came (numbers in the new network) or went (in the old one), `sensitivity` the largest of
-    those that came over the mean of the layers there were, `largest` the same of all places.  Losses are as in the
-    training: `train` on the samples of the event, before and after; `ends` is the least validation loss of the run.
+    `places` are the layers that came (numbers in the new network) or went (in the old one), `depth` those it has
+    then, `sensitivity` the largest of those that came over the mean of the layers there were, `largest` the same of
+    all places.  Losses are as in the training: `train` on the samples of the event, before and after; `ends` is the
+    least validation loss of the run.
     """
     rows = []
     for entry in entries:
@@ -58,8 +59,11 @@ def _event(event: dict[str, Any]) -> Row:
     layers, scores, mean = event["layers"], event["sensitivities"], event["mean"]
     places = [layer - 1 - number for number, layer in enumerate(layers)]  # before those that came in front
     return {
-        **{name: event[name] for name in ("epoch", "kind", "depth", "change")},
-        "layers": " ".join(map(str, layers)),
+        "epoch": event["epoch"],
+        "event": event["kind"],
+        "places": " ".join(map(str, layers)),
+        "depth": event["depth"],
+        "change": event["change"],
         "sensitivity": max(scores[place] for place in places) / mean if scores and layers else None,
         "largest": max(scores) / mean if scores else None,
         **{

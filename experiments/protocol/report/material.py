@@ -22,7 +22,7 @@ from experiments.protocol.tables import read
 TEXT = {
     *("data", "family", "training_samples", "method", "label", "kind", "split", "group", "question"),
     *("baseline", "other", "verdict", "network", "yardstick", "variant", "chosen", "learned", "horizon_arm"),
-    *("gain", "bound", "holds_for", "best_fixed", "changes"),
+    *("gain", "bound", "holds_for", "best_fixed", "changes", "event", "places"),
 }
 """Columns of tables that are no numbers."""
 

@@ -29,7 +29,7 @@ layers = 4
 label = "grown from one layer"
 time = "positive"
 layers = 1
-depth = { growth = { every = 1, ratio = 0.0, samples = 20 }, deepest = 3 }
+depth = { growth = { every = 1, count = 2, ratio = 0.0, samples = 4 }, deepest = 3 }
 [arms.pruned]
 label = "pruned from four layers"
 time = "positive"
@@ -111,14 +111,17 @@ def test_events_are_those_of_the_runs(material):
             run = read_json(material.folder.runs / run_name(variant, seed) / "run.json", "run", "")
             told = run["trace"]["events"]
             assert [int(r["epoch"]) for r in here] == [event["epoch"] for event in told]
-            assert [r["layers"] for r in here] == [" ".join(map(str, event["layers"])) for event in told]
+            assert [r["event"] for r in here] == [event["kind"] for event in told]
+            assert [r["places"] for r in here] == [" ".join(map(str, event["layers"])) for event in told]
+            assert {(r["kind"], r["layers"]) for r in here} == {("network", "1")}  # of the cell
             for r, event in zip(here, told, strict=True):
                 assert float(r["valid_after"]) == pytest.approx(event["valid_loss"][1], rel=1e-5)
                 assert float(r["ends"]) == pytest.approx(run["best_loss"], rel=1e-5)
                 if event["kind"] == "insert":
-                    (layer,) = event["layers"]
-                    share = event["sensitivities"][layer - 1] / event["mean"]
-                    assert float(r["sensitivity"]) == pytest.approx(share, rel=1e-5)
+                    first, second = event["layers"]
+                    scores = event["sensitivities"]
+                    largest = max(scores[first - 1], scores[second - 2])
+                    assert float(r["sensitivity"]) == pytest.approx(largest / event["mean"], rel=1e-5)
                     assert float(r["largest"]) == float(r["sensitivity"])  # as the rule has it
                 else:
                     assert r["sensitivity"] == ""
