@@ -37,12 +37,15 @@ def found(material: Material) -> Chart | None:
 
 
 def _series(material: Material, rows: list[Row]) -> list[Series]:
-    """The fixed depths under one rule as a line, and every arm as a mark."""
+    """The fixed depths under the rule of the best one as a line, and every arm as a mark."""
     arms = material.spec.arms
+    rule = arms[rows[0]["best_fixed"]].time
     line = sorted(
         (row["layers_end"], _shown(row["valid_change"]))
         for row in rows
-        if row["changes"] == "False" and arms[row["method"]].regularisers is None
+        if row["changes"] == "False"
+        and arms[row["method"]].regularisers is None
+        and arms[row["method"]].time == rule
     )
     drawn = [Series(FIXED, _LINE, *zip(*line, strict=True))] if line else []
     for row in rows:

@@ -1,6 +1,7 @@
 """A study whose arms are depths, fixed and found, at one budget of work: real, and as small as it can be."""
 
 import csv
+import dataclasses
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -161,6 +162,18 @@ def test_the_picture_has_every_arm_where_it_ends_and_where_it_began(material):
     )
     assert len(interactive.draw(chart)["data"]) == 1 + 4 + 2
     assert (material.folder.path / "pictures" / "found-depths.pdf").exists()
+
+
+def test_the_line_is_of_fixed_depths_under_one_rule(material):
+    spec, best = material.plan.spec, row(material, "one")["best_fixed"]
+    (other,) = {"one", "four"} - {best}
+    arms = spec.arms | {other: spec.arms[other].model_copy(update={"time": "free"})}
+    other_plan = dataclasses.replace(material.plan, spec=spec.model_copy(update={"arms": arms}))
+    changed = dataclasses.replace(material, plan=other_plan)
+    for which, layers in ((material, [1, 4]), (changed, [row(material, best)["layers_end"]])):
+        (panel,) = depth_chart.found(which).panels
+        (line,) = [series for series in panel.series if series.name == depth_chart.FIXED]
+        assert list(line.x) == layers
 
 
 def test_a_study_of_fixed_depths_has_no_such_rows(tiny):
