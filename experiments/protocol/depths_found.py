@@ -41,16 +41,16 @@ def events(plan: Plan, folder: Folder, entries: Sequence[Entry]) -> list[Row]:
     `places` are the layers that came (numbers in the new network) or went (in the old one), `depth` those it has
     then, `sensitivity` the largest of those that came over the mean of the layers there were, `largest` the same of
     all places.  Losses are as in the training: `train` on the samples of the event, before and after; `ends` is the
-    least validation loss of the run.
+    least validation loss of the run, `seed` its own.
     """
     rows = []
     for entry in entries:
         if entry.variant is None or plan.spec.arms[entry.key].depth is None:
             continue
-        for seed in range(len(entry.sheets)):
-            file = folder.runs / run_name(entry.variant, seed) / "run.json"
+        for number in range(len(entry.sheets)):
+            file = folder.runs / run_name(entry.variant, number) / "run.json"
             record = read_json(file, "run", "run again")
-            about = who(entry) | {"seed": seed, "ends": record["best_loss"]}
+            about = who(entry) | {"seed": record["spec"]["seed"], "ends": record["best_loss"]}
             rows += [about | _event(event) for event in record["trace"]["events"]]
     return rows
 

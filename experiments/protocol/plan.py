@@ -152,9 +152,16 @@ class Plan:
     def trials(self) -> dict[str, RunSpec]:
         """Runs of the tuning: name to specification; none of variants whose settings are given."""
         return {
-            trial_name(variant, number, seed): self.run(variant, point, TUNING_SEEDS + seed)
+            name: spec
             for variant in self.variants
             if self.given(variant) is None
+            for name, spec in self.trials_of(variant).items()
+        }
+
+    def trials_of(self, variant: Variant) -> dict[str, RunSpec]:
+        """Runs of the tuning of one variant."""
+        return {
+            trial_name(variant, number, seed): self.run(variant, point, TUNING_SEEDS + seed)
             for number, point in enumerate(self.points)
             for seed in range(self.spec.tuning.seeds)
         }

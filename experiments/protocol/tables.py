@@ -11,7 +11,7 @@ from experiments.protocol import depths_found, distances, intervals, starts, stu
 from experiments.protocol.entries import COMMITTEE, Entry, Row, best, cell, entries, who
 from experiments.protocol.folder import Folder
 from experiments.protocol.intervals import Interval
-from experiments.protocol.plan import Plan, run_name
+from experiments.protocol.plan import Plan, Variant, run_name
 
 LEVEL = 0.05
 """Of the family-wise error of all comparisons of a study together."""
@@ -266,12 +266,24 @@ def costs(plan: Plan, folder: Folder, found: list[Entry]) -> list[Row]:
                 "epochs": record.get("epochs", spec.epochs),
                 "layer_evaluations": budget,
                 "tuning_evaluations": budget * trials,
+                **(_of_changing(plan, folder, entry.variant) if spec.depth else {}),
                 "training_seconds": _mean_of(entry, "seconds"),
                 "seconds_one": _mean_of(entry, "one"),
                 "horizon": float(np.mean(horizons)) if horizons else "",
             }
         rows.append(row)
     return rows
+
+
+def _of_changing(plan: Plan, folder: Folder, variant: Variant) -> dict[str, float]:
+    """Means over the seeds of networks whose depth may change, and what their tuning took."""
+    runs = [folder.runs / run_name(variant, number) for number in range(variant.seeds)]
+    records = [read_json(run / "run.json", "run", "run again") for run in runs]
+    facts = ("parameters", "epochs", "layer_evaluations")
+    trials = [] if plan.given(variant) else [folder.tuning / name for name in plan.trials_of(variant)]
+    tried = (read_json(trial / "run.json", "trial", "run again")["layer_evaluations"] for trial in trials)
+    means = {fact: float(np.mean([record[fact] for record in records])) for fact in facts}
+    return means | {"tuning_evaluations": float(sum(tried))}
 
 
 def _mean_of(entry: Entry, fact: str) -> float:

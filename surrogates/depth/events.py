@@ -77,7 +77,7 @@ def grow(
         tried = (train[0][held], train[1][held])
     net, before = trained.net, trained.measure(seen, valid)
     found = sensitivities(net, *seen, trained.loss)
-    trained.work += 2 * 2 * trained.size() * len(seen[0])
+    trained.work += _ranking(net) * len(seen[0])
     layered = isinstance(net, LayeredNet)
     upward = layered and net.time.always_positive
     radius = growth.radius if layered else 1.0
@@ -130,8 +130,8 @@ def _wake(trained, net, growth, upward, layers, slopes, tried, most) -> bool:
     signs = [-1.0 if slope > 0 and not upward else 1.0 for slope in slopes]
     start = {name: value.clone() for name, value in net.time.state_dict().items()}
     value = trained.loss(net(tried[0]), tried[1])
-    rounding = _ROUNDING * torch.finfo(value.dtype).eps
-    limit = value.item() * (1 + rounding if growth.held is None else 1 - rounding)
+    rounding = _ROUNDING * torch.finfo(value.dtype).eps * abs(value.item())
+    limit = value.item() + (rounding if growth.held is None else -rounding)
     each = _size(net) * len(tried[0]) / 3
     trained.work += each
     places = [layer - 1 + net.timed_lift for layer in layers]
@@ -154,24 +154,31 @@ def _wake(trained, net, growth, upward, layers, slopes, tried, most) -> bool:
         size *= shrink
 
 
-def cost(trained: Trained, growth: Growth | Splitting, samples: int) -> float:
-    """Most work of an insertion up to the first trial of its steps; it is 0 for a splitting."""
+def cost(trained: Trained, growth: Growth | Splitting, count: int, samples: int) -> float:
+    """Most work of inserting so many layers, up to the first trial of their steps; it is 0 for a splitting."""
     if isinstance(growth, Splitting):
         return 0.0
-    layers = (
-        growth.count * (growth.count + 1) // 2
-    )  # all, and all over again without one that turned out not good
+    layers = count * (count + 1) // 2  # all, and all over again without one that turned out not good
     steered = 2 * (MOVES + 1) * layers if isinstance(trained.net, LayeredNet) and growth.radius else 0
     woken = 2 / 3 if isinstance(trained.net, LayeredNet) and growth.step else 0
-    size = grown_size(trained.net, growth.count)
+    size = grown_size(trained.net, count)
     seen = min(samples, growth.samples or samples)
-    return (4 * trained.size() + steered * size) * seen + woken * size * (growth.held or seen)
+    return (_ranking(trained.net) + steered * size) * seen + woken * size * (growth.held or seen)
+
+
+def _ranking(net: nn.Module) -> int:
+    """Work of the sensitivities of all positions, for each sample: two adjoints with a new layer at each of them.
+
+    Layers of dense nets grow with their number, so that is more than twice the net.
+    """
+    return 2 * max(2 * _size(net), grown_size(net, net.layers + 1))
 
 
 def grown_size(net: nn.Module, count: int) -> int:
     """Parameters of the net with so many layers more, wherever they come."""
-    for _ in range(count):
-        net = insert(net, 0).net
+    while count > 0:
+        together = min(count, net.layers + 1)
+        net, count = insert(net, range(together)).net, count - together
     return _size(net)
 
 

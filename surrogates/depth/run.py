@@ -110,15 +110,23 @@ def fit(
         checkpoints.check(path, content, belongs, course, False)
         run.restore(content, make)
 
+    def keep():
+        if path is not None:
+            checkpoints.save(path, {"architecture": belongs, "settings": course, **run.content()})
+
     saved = time.monotonic()
     while run.goes_on() and run.patient():
         now = train(run.epoch) if callable(train) else train
         _check_held(schedule, now)
+        run.samples = len(now[0])
+        if run.epoch and not run.goes_on():  # a larger set than the last
+            keep()
+            break
         run.one_epoch(now, valid, regulariser, path)
         run.events(schedule, now, valid)
         over = not (run.goes_on() and run.patient())
-        if path is not None and (over or time.monotonic() - saved >= checkpoint_seconds):
-            checkpoints.save(path, {"architecture": belongs, "settings": course, **run.content()})
+        if over or time.monotonic() - saved >= checkpoint_seconds:
+            keep()
             saved = time.monotonic()
         state = DepthState(
             run.trained.net, run.epoch, settings.epochs, run.best_epoch, run.best_loss, run.trace
@@ -174,7 +182,7 @@ class _Run:
 
     def one_epoch(self, train: Pair, valid: Pair, regulariser, path: Path | None) -> None:
         """Let the trainer do one epoch at the learning rate of the whole course; `path` is the checkpoint's."""
-        trained, trace, self.samples = self.trained, self.trace, len(train[0])
+        trained, trace = self.trained, self.trace
         if not self.goes_on():
             raise SurrogateError(
                 f"budget is {self.budget:g}, but one epoch of this net costs {trained.size() * self.samples:g} "
@@ -222,13 +230,13 @@ class _Run:
         left = int((self.budget - work) // cost)
         return work * (self.epoch + left) / (work + left * cost), self.epoch + left
 
-    def _affordable(self, growth: Growth | Splitting) -> bool:
+    def _affordable(self, growth: Growth | Splitting, room: int | None) -> bool:
         """Whether the budget has room for an insertion and for an epoch of the net that it leaves."""
         if self.budget is None:
             return True
-        trained = self.trained
-        epoch = events.grown_size(trained.net, growth.count) * self.samples
-        return trained.work + events.cost(trained, growth, self.samples) + epoch <= self.budget
+        trained, count = self.trained, growth.count if room is None else min(growth.count, room)
+        epoch = events.grown_size(trained.net, count) * self.samples
+        return trained.work + events.cost(trained, growth, count, self.samples) + epoch <= self.budget
 
     def _hopeful(self, growth: Growth | Splitting) -> bool:
         """Whether insertions are left, and the last attempts were not all in vain."""
@@ -248,7 +256,7 @@ class _Run:
         room = None if schedule.deepest is None else schedule.deepest - trained.net.layers
         due = growth is not None and self.epoch % growth.every == 0 and self.goes_on()
         due = due and self._hopeful(growth) and (room is None or room > 0)
-        if due and self._affordable(growth):
+        if due and self._affordable(growth, room):
             if isinstance(growth, Growth):
                 budget = math.inf if self.budget is None else self.budget
                 event = events.grow(trained, growth, room, self.epoch, train, valid, budget)

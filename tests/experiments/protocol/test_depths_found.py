@@ -128,6 +128,21 @@ def test_events_are_those_of_the_runs(material):
                     assert r["sensitivity"] == ""
 
 
+def test_costs_are_means_over_seeds_where_depth_changes(material):
+    for arm in ("four", "grown", "pruned"):
+        (found,) = [r for r in material.tables["costs"] if r["method"] == arm]
+        assert found["parameters"] == pytest.approx(row(material, arm)["parameters"], rel=1e-5)
+        (variant,) = [v for v in material.plan.variants if v.arm == arm]
+        runs = [material.folder.runs / run_name(variant, seed) for seed in range(2)]
+        trials = [material.folder.tuning / name for name in material.plan.trials_of(variant)]
+        done, tried = (
+            [read_json(path / "run.json", "run", "")["layer_evaluations"] for path in paths]
+            for paths in (runs, trials)
+        )
+        assert found["layer_evaluations"] == pytest.approx(np.mean(done), rel=1e-5)
+        assert found["tuning_evaluations"] == pytest.approx(sum(tried), rel=1e-5)
+
+
 def test_answers_and_tables_say_so(material):
     grown, pruned = findings.depths(material)
     assert "Grown from one layer: beside the fixed depth of least validation loss" in grown.sentence

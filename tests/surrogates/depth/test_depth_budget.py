@@ -95,6 +95,67 @@ def test_attempts_in_vain_stay_within(kind, held, count):
     assert held is None or "none" in kinds
 
 
+def test_only_the_layers_that_there_is_room_for_are_paid_for():
+    net = made(rule="positive", layers=2)
+    budget = 25.0 * sum(p.numel() for p in net.parameters()) * len(TRAIN[0])
+    one, many = (
+        depth.fit(
+            net,
+            TRAIN,
+            VALID,
+            SETTINGS,
+            DepthSchedule(growth=Growth(every=1, count=count, ratio=0.0, samples=5), deepest=3),
+            budget=budget,
+        )
+        for count in (1, 8)
+    )
+    assert one.last.layers == 3
+    assert many.trace == one.trace
+
+
+def test_training_sets_of_changing_size_end_with_the_budget(tmp_path):
+    net = made(rule="positive")
+    size = sum(p.numel() for p in net.parameters())
+    counts = [4, 4, 20, 20]
+
+    def train(epoch):
+        return tuple(part[: counts[epoch]] for part in TRAIN)
+
+    path = tmp_path / "checkpoint.pt"
+    found = depth.fit(
+        net, train, VALID, SETTINGS, STILL, budget=40.0 * size, checkpoint=path, checkpoint_seconds=1e6
+    )
+    assert (found.epochs, found.ended, found.work) == (3, "budget", 28 * size)
+    again = depth.fit(net, train, VALID, SETTINGS, STILL, budget=40.0 * size, checkpoint=path)
+    assert again == found
+    counts[0] = 20
+    with pytest.raises(SurrogateError, match="one epoch of this net costs"):
+        depth.fit(net, train, VALID, SETTINGS, STILL, budget=19.0 * size)
+
+
+@pytest.mark.parametrize("kind", ["ResNet", "AdditiveDenseNet", "ConcatenatingDenseNet", "Fractional"])
+def test_sensitivities_are_paid_as_two_adjoints_of_the_net_with_every_new_layer(kind):
+    net = made(kind, rule="positive")
+    sizes = [sum(p.numel() for p in each.parameters()) for each in (net, depth.insert(net, range(5)).net)]
+    schedule = DepthSchedule(growth=Growth(every=1, ratio=1e9, samples=5))  # ranks, and finds none
+    found = depth.fit(net, TRAIN, VALID, SETTINGS, schedule)
+    assert {event.kind for event in found.trace.events} == {"none"}
+    paid = found.work - 6 * sizes[0] * len(TRAIN[0])
+    assert paid == pytest.approx(5 * 2 * max(2 * sizes[0], sizes[1]) * 5, rel=1e-12)
+
+
+def test_attempts_in_vain_are_counted_over_a_cut(tmp_path):
+    """Without the cut growing ends after two attempts; with one between them it ends there, too."""
+    schedule = DepthSchedule(growth=Growth(every=1, ratio=1e9, samples=5, patience=2))
+    net, path = made(rule="positive"), tmp_path / "checkpoint.pt"
+    whole = depth.fit(net, TRAIN, VALID, SETTINGS, schedule)
+    assert [event.epoch for event in whole.trace.events] == [1, 2]
+    keep = {"checkpoint": path, "checkpoint_seconds": 0.0}
+    with pytest.raises(StopAfter):
+        depth.fit(net, TRAIN, VALID, SETTINGS, schedule, callbacks=[StopAfter(1)], **keep)
+    assert depth.fit(net, TRAIN, VALID, SETTINGS, schedule, **keep).trace == whole.trace
+
+
 @pytest.mark.parametrize("growth", [Growth(every=1, ratio=0.0), Splitting(every=1)], ids=["insert", "split"])
 def test_a_net_deeper_than_the_deepest_does_not_grow(growth):
     found = depth.fit(made(), TRAIN, VALID, SETTINGS, DepthSchedule(growth=growth, deepest=3))

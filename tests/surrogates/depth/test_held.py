@@ -123,7 +123,7 @@ def test_a_fall_within_rounding_is_none(digits, kind):
     train, valid = ([part.to(dtype) for part in pair] for pair in (problem(20, 2), VALID))
     schedule = DepthSchedule(growth=Growth(held=HELD, **GROWTH))
     net = made(rule="positive", seed=2).to(dtype)
-    for base in (0.0, 1e5):
+    for base in (0.0, 1e5, -1e5):
         found = depth.fit(
             net, train, valid, SETTINGS, schedule, loss=lambda p, y, base=base: (p - y).square().mean() + base
         )
