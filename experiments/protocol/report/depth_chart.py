@@ -27,8 +27,8 @@ def found(material: Material) -> Chart | None:
         "Depth that is found beside fixed depth",
         "Change of the root of the validation loss from that of the best fixed depth, with a paired 95 % interval "
         "over seeds, at the layers that a network has in the end (mean over seeds). Dotted lines lead from the "
-        "layers it began with. All have one budget of work, so a mark at 0 or below has found a depth as good as "
-        "the best of those that were tried."
+        "layers it began with. All have one budget of work, so where a dotted line ends with an interval that "
+        "reaches 0 or lies below, a depth as good as the best of those that were tried is found."
         + (f" What stands at {FURTHEST:g} % lies there or beyond." if beyond else ""),
         Axis("layers in the end", log=True, ticks=sorted(ticks)),
         Axis("change of the validation error in %", mark=0.0),
