@@ -19,10 +19,9 @@ FACTS = ("layers", "horizon", "parameters", "work")
 def found(plan: Plan, folder: Folder, entries: Sequence[Entry]) -> list[Row]:
     """One row an arm of every cell in which some arm changes its depth; none in other studies.
 
-    `best_fixed` is the arm of least mean validation loss among those whose depth stays and that no regulariser
-    holds.  Changes are relative to it
-    and paired: of the root of the validation loss over seeds, of the error over seeds and samples of the place that
-    counts.  Means over seeds; for the layers the least and the most, too.
+    `best_fixed` is the arm of least mean validation loss among those whose depth stays and that have no
+    regulariser.  Changes are relative to it and paired: of the root of the validation loss over seeds, of the error
+    over seeds and samples of the place that counts.  Means over seeds; for the layers the least and the most, too.
     """
     rows = []
     for cell in dict.fromkeys(variant.cell for variant in plan.variants):

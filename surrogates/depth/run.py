@@ -68,10 +68,10 @@ def fit(
 
     ``budget`` is work W (``DepthTrace.work``: samples × parameters, events too) in the place of the number of
     epochs: the course ends before the first epoch that might exceed it, and no layer comes, nor is a further step
-    tried for it, that would leave no epoch for the deeper net. With w spent after e epochs, and
-    k more of c each affordable at the present depth, the learning rate is that of place (e + k) w/(w + k c) of e +
-    k epochs: of place e in a course without events, as ``training.fit`` has it. So nets of any depth, and those
-    that change it, are given the same.
+    tried for it, that would leave no epoch for the deeper net. With w spent after e epochs, and k more of c each
+    affordable at the present depth, the learning rate is that of place (e + k) w/(w + k c) of e + k epochs: of
+    place e in a course without events, as ``training.fit`` has it. So nets of any depth, and those that change it,
+    are given the same.
 
     A net that draws random numbers, as with dropout, draws others in each epoch, but not those of ``training.fit``.
 

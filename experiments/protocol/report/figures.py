@@ -59,9 +59,8 @@ def draw(chart: Chart) -> Figure:
         axis.set_ylabel(textwrap.fill(chart.y.label, 24), fontsize=8)
     if chart.legend:
         beside = max(1, min(int(made.get_figwidth() / (0.6 + 0.05 * max(map(len, named)))), len(named)))
-        made.set_figheight(
-            made.get_figheight() + LINE * -(-len(named) // beside)
-        )  # not at the panels' expense
+        lines = -(-len(named) // beside)
+        made.set_figheight(made.get_figheight() + LINE * lines)  # not at the panels' expense
         made.legend(
             named.values(), named, loc="outside lower center", ncols=beside, fontsize=7, frameon=False
         )
