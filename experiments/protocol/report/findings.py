@@ -195,7 +195,7 @@ def depths(material: Material) -> list[Finding]:
         sentence = (
             f"{_first(material.arm(arm))}: beside the fixed depth of least validation loss its own is smaller in "
             f"{smaller} of {len(here)} places and larger in {larger}; in {len(here) - smaller - larger} "
-            f"{NONE_SHOWN}. It ends with {_span(layers, '.3g')} layers and takes {_span(work, '.2g')} times the "
+            f"{NONE_SHOWN}. It ends with {_span(layers, '.3g')} layers and takes {_span(work, '.3g')} times the "
             "work."
         )
         details = tuple(
