@@ -130,11 +130,14 @@ def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
     names = len({s.name for panel in panels for s in panel.series}) if chart.legend else 0
     plot = 24 + 17 * lines if lines else 330 if rows < 3 else 200
     tall = rows * plot + (rows - 1) * _BETWEEN
+    titles = [textwrap.wrap(panel.title, max(12, 100 // columns)) for panel in panels]
+    further = max(max(len(title), 1) - 1 for title in titles[:columns])  # lines beyond the first
+    top = 60 + 18 * further  # the tool bar stands above the titles
     legend = 20 * (-(-names // 3)) + 30 if names else 0
     layout: Table = {
         "font": _FONT,
-        "height": tall + legend + 120,
-        "margin": {"l": 60, "r": 10, "t": 60, "b": 60 + legend},
+        "height": tall + legend + top + 60,
+        "margin": {"l": 60, "r": 10, "t": top, "b": 60 + legend},
         "plot_bgcolor": "white",
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
@@ -143,10 +146,10 @@ def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
         "annotations": [],
         "shapes": [],
     }
-    tops = [1 - row * (plot + _BETWEEN) / tall for row in range(rows)]
-    for row, top in enumerate(tops):
+    edges = [1 - row * (plot + _BETWEEN) / tall for row in range(rows)]
+    for row, edge in enumerate(edges):
         about = _axis(chart.y, _span(chart, "y"), 48) | {
-            "domain": [round(max(top - plot / tall, 0), 4), round(top, 4)],
+            "domain": [round(max(edge - plot / tall, 0), 4), round(edge, 4)],
             "anchor": _nth("x", row * columns),
         }
         if chart.y.names:
@@ -155,7 +158,7 @@ def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
         if chart.y.mark is not None:
             layout["shapes"].append(_rule("y", chart.y.mark, _nth("y", row), "paper"))
     width = (1 - _GAP * (columns - 1)) / columns
-    for number, panel in enumerate(panels):
+    for number, lettering in enumerate(titles):
         row, left = number // columns, number % columns * (width + _GAP)
         about = _axis(chart.x, _span(chart, "x"), 150 // columns) | {
             "domain": [round(left, 4), round(left + width, 4)],
@@ -169,8 +172,13 @@ def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
             rule = _rule("x", chart.x.mark, _nth("x", number), f"{_nth('y', row)} domain")
             layout["shapes"].append(rule)
         layout[_nth("xaxis", number)] = about
-        text = "<br>".join(textwrap.wrap(panel.title, max(12, 100 // columns)))
-        title = {"text": text, "x": left + width / 2, "y": tops[row], "xref": "paper", "yref": "paper"}
+        title = {
+            "text": "<br>".join(lettering),
+            "x": left + width / 2,
+            "y": edges[row],
+            "xref": "paper",
+            "yref": "paper",
+        }
         style = {"showarrow": False, "yanchor": "bottom", "xanchor": "center", "font": {"size": 13}}
         layout["annotations"].append(title | style)
     return layout

@@ -153,6 +153,8 @@ def test_answers_and_tables_say_so(material):
     html = page.write(material.folder.path, material.folder.path / "report.html").read_text()
     assert "Depth that is found" in html
     assert "pruned from four layers" in html
+    assert "This study asks what finding it changes" in html
+    assert "every way to choose the layers" in html
 
 
 def test_the_picture_has_every_arm_where_it_ends_and_where_it_began(material):

@@ -241,3 +241,19 @@ def test_a_line_to_compare_with_is_drawn_where_it_presses_nothing_flat(mark, log
     low, high = made.axes[0].get_ylim()
     assert (low <= mark <= high) == seen
     assert len(made.axes[0].lines) == 1 + seen
+
+
+def test_titles_of_several_lines_stand_below_the_tool_bar_on_screen():
+    """The margin grows by the lines beyond the first, in the first row alone; panels keep their height."""
+    lines = [Series("a", TRUTH, [1.0, 2.0], [0.3, 0.4])]
+
+    def layout(*titles):
+        panels = [Panel(title, lines) for title in titles]
+        return interactive.draw(Chart("c", "t", "c", Axis("x"), Axis("y"), panels))["layout"]
+
+    short, long = layout("p"), layout("p " * 130)
+    assert short["margin"]["t"] == layout("")["margin"]["t"] == 60
+    assert [a["text"].count("<br>") for a in long["annotations"]] == [2]
+    assert long["margin"]["t"] >= 60 + 2 * 13
+    assert long["height"] - short["height"] == long["margin"]["t"] - 60
+    assert layout(*"abcdefg", "p " * 130)["margin"]["t"] == 60
