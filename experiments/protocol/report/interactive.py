@@ -130,7 +130,8 @@ def _layout(chart: Chart, panels: Sequence[Panel]) -> Table:
     names = len({s.name for panel in panels for s in panel.series}) if chart.legend else 0
     plot = 24 + 17 * lines if lines else 330 if rows < 3 else 200
     tall = rows * plot + (rows - 1) * _BETWEEN
-    titles = [textwrap.wrap(panel.title, max(12, 100 // columns)) for panel in panels]
+    letters = 55 if lines else 100  # names at the axis take half of the width
+    titles = [textwrap.wrap(panel.title, max(12, letters // columns)) for panel in panels]
     further = max(max(len(title), 1) - 1 for title in titles[:columns])  # lines beyond the first
     top = 60 + 18 * further  # the tool bar stands above the titles
     legend = 20 * (-(-names // 3)) + 30 if names else 0

@@ -257,3 +257,13 @@ def test_titles_of_several_lines_stand_below_the_tool_bar_on_screen():
     assert long["margin"]["t"] >= 60 + 2 * 13
     assert long["height"] - short["height"] == long["margin"]["t"] - 60
     assert layout(*"abcdefg", "p " * 130)["margin"]["t"] == 60
+
+
+def test_titles_beside_each_other_leave_room_where_names_stand_at_the_axis():
+    point = Series(
+        "a", dataclasses.replace(TRUTH, marker="o"), [1.0], [0.0], hover=["a"], low=[0.9], high=[1.1]
+    )
+    panels = [Panel("64 voxels, smooth conductivity, 1 % noise", [point])] * 2
+    named = Chart("c", "t", "c", Axis("x"), Axis("", names=["a"]), panels, along="x")
+    texts = [a["text"] for a in interactive.draw(named)["layout"]["annotations"]]
+    assert texts == ["64 voxels, smooth<br>conductivity, 1 % noise"] * 2
