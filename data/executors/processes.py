@@ -10,6 +10,7 @@ import threading
 import types
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
@@ -30,35 +31,67 @@ def local(workers: int) -> Iterator[Executor]:
     """
     if workers < 1:
         raise DataError(f"workers: expected at least 1, given {workers}.")
-    context = _Context()
-    pool = _Pool(workers, mp_context=context, initializer=_begin)
+    pool = _Pool(workers)
     try:
         yield pool
     except BaseException:
-        _abandon(pool, context.started)
+        pool.abandon()
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _abandon(pool: ProcessPoolExecutor, started: list["_Worker"]) -> None:
-    """Kill the workers, so that the pool can be shut down without waiting for what they were doing.
-
-    A worker may die half-way through sending a result. The pool would wait for the other half for ever, since
-    this process itself still holds the sending end of the pipe (only ever used by workers): close it, and the
-    pool sees the end of the pipe and gives up.
-    """
-    for process in started:
-        process.kill()
-    results = getattr(pool, "_result_queue", None)  # no public way: seen to hang one time in ten without
-    if results is not None:
-        results._writer.close()
+        pool.leave()
 
 
 class _Pool(ProcessPoolExecutor):
+    """A pool that a worker's death breaks at any moment, also half-way through sending a result.
+
+    The pool alone would wait for the other half for ever: this process itself still holds the sending end of the
+    pipe, only ever used by workers, and so does every other worker. So each worker is watched, and when one ends
+    too early all are killed and that end is closed here: the pool sees the end of the pipe and gives up.
+    """
+
+    def __init__(self, workers: int):
+        self._context = _Context()
+        super().__init__(workers, mp_context=self._context, initializer=_begin)
+        self._watched: list[_Worker] = []
+        self._results = self._result_queue  # the pool forgets it when shut down
+        self._changing = threading.RLock()
+        self._abandoned = self._leaving = False
+
     @property
     def width(self) -> int:
         return self._max_workers
+
+    def submit(self, *task, **options):
+        with self._changing:  # a worker may be started: not while the pipe is closed
+            if self._abandoned:
+                raise BrokenProcessPool("a worker process died")
+            future = super().submit(*task, **options)
+            self._watch()
+        return future
+
+    def abandon(self) -> None:
+        """Kill the workers, and have the pool drop what they were doing."""
+        with self._changing:
+            self._abandoned = True
+            for worker in self._watched:
+                worker.kill()
+            self._results._writer.close()  # no public way: a second time does nothing
+
+    def leave(self) -> None:
+        """Wait for what is running, and end the workers."""
+        self._leaving = True
+        self.shutdown(wait=True, cancel_futures=True)
+
+    def _watch(self) -> None:
+        for worker in self._context.made:
+            if worker.pid is not None and worker not in self._watched:
+                self._watched.append(worker)
+                threading.Thread(target=self._end_with, args=[worker], daemon=True).start()
+
+    def _end_with(self, worker: "_Worker") -> None:
+        multiprocessing.connection.wait([worker.sentinel])
+        if not self._leaving:
+            self.abandon()
 
 
 class _Worker(multiprocessing.context.SpawnProcess):
@@ -72,11 +105,11 @@ class _Context(multiprocessing.context.SpawnContext):
 
     def __init__(self):
         super().__init__()
-        self.started: list[_Worker] = []
+        self.made: list[_Worker] = []
 
     def Process(self, *args, **kwargs) -> _Worker:
         worker = _Worker(*args, **kwargs)
-        self.started.append(worker)
+        self.made.append(worker)
         return worker
 
 

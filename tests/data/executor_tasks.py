@@ -2,6 +2,7 @@
 
 import os
 import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import threadpoolctl
@@ -61,3 +62,13 @@ def die(times: int, folder: Path) -> int:
         (folder / str(deaths)).touch()
         os._exit(1)
     return deaths
+
+
+def die_in_mid_word() -> None:
+    """End its process with its answer half sent, as a kill may at any moment."""
+
+    def send(pipe: Connection, message: bytes) -> None:
+        os.write(pipe.fileno(), bytes(message)[: len(message) // 2])
+        os._exit(1)
+
+    Connection._send = send

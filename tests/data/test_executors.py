@@ -101,6 +101,18 @@ def test_workers_of_different_kinds_are_told_of_and_those_of_one_kind_are_not(re
         tell_of_kinds(["SkylakeX", "Haswell", "SkylakeX"])
 
 
+def test_a_local_worker_that_dies_in_the_midst_of_an_answer_breaks_the_executor(tmp_path):
+    with executors.local(2) as executor:
+        held = executor.submit(tasks.hold, tmp_path / "begun", tmp_path / "never")
+        wait_for((tmp_path / "begun").exists)
+        worker = int((tmp_path / "begun").read_text())
+        assert isinstance(executor.submit(tasks.die_in_mid_word).exception(PATIENCE), BrokenExecutor)
+        assert isinstance(held.exception(PATIENCE), BrokenExecutor)
+        with pytest.raises(BrokenExecutor):
+            executor.submit(divmod, 7, 2)
+        wait_for(lambda: not alive(worker))
+
+
 # -- MPI ------------------------------------------------------------------------------------------------
 
 
