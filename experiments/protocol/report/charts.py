@@ -204,7 +204,7 @@ def forest(material: Material) -> Chart | None:
             )
             x, *ends = ([min(100 * row[key], FURTHEST)] for key in ("change", "low", "high"))
             beyond |= row["high"] * 100 > FURTHEST
-            look = Look(look.colour, look.marker, look.dash, decided)
+            look = Look(look.colour, "o", look.dash, decided)  # an open plus looks like a filled one
             said = said.replace("\n", "<br>")
             series.append(Series(name(row), look, x, [names.index(name(row))], *ends, [said], line=False))
         panels.append(Panel(problem.title, series))
