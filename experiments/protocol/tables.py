@@ -14,7 +14,7 @@ from experiments.protocol.intervals import Interval
 from experiments.protocol.plan import Plan, Variant, run_name
 
 LEVEL = 0.05
-"""Of the family-wise error of all comparisons of a study together."""
+"""Of the family-wise error of all comparisons of one folder together, also where it holds a part of a study."""
 
 RESAMPLES = 2_000
 """For intervals of single errors, of which there are thousands; changes, which are judged by theirs, have more."""

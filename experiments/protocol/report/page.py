@@ -81,6 +81,7 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
         "answers": findings.answers(material),
         "horizons": findings.horizons(material),
         "places": _places(material),
+        "fewest_seeds": min((row["seeds"] for row in material.tables["comparisons"]), default=0),
         "starts": findings.starts(material),
         "below": findings.below(material),
         "found_depths": findings.depths(material),

@@ -82,6 +82,11 @@ def test_a_changed_number_and_a_study_of_depth_change_the_page(finished, text, t
         assert new in other
 
 
+def test_the_fewest_seeds_of_a_comparison_are_told_as_rough(material, text):
+    fewest = min(row["seeds"] for row in material.tables["comparisons"])
+    assert f"{fewest} seeds, the fewest here, they are rough" in text.replace("\n", " ")
+
+
 def test_every_row_of_every_table_is_in_the_page(finished, material, text):
     problem, shown = material.problems[0], html.unescape(without_library(text))
     lines = [re.sub(r"<[^>]+>", "|", line) for line in shown.split("\n")]
