@@ -7,19 +7,18 @@ like the networks it has seen training and validation data and no test data.
 """
 
 import os
-import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import data
-from experiments import metrics
+from experiments import intervals, metrics
 from experiments.differences import changes
 from experiments.errors import StudyError
 from experiments.files import write_json
+from experiments.intervals import NONE_SHOWN
 from experiments.runs import Run, load
 from experiments.variants import pairs_of, variants_of
 from maxwell import Balls
@@ -30,9 +29,6 @@ NOISES = (0.0, 0.001, 0.01, 0.05, 0.2)
 
 STRENGTHS = np.logspace(-8, 1, 28)
 """Grid of Tikhonov's strength α."""
-
-BOOTSTRAP_SEED = 20260101
-"""Seed of the resampling behind the intervals, so that a comparison repeats to the digit."""
 
 IMAGE_POINTS = 20
 """Points along each edge of the region of interest at which images are compared."""
@@ -185,9 +181,9 @@ def verdicts(comparison: dict[str, Any], split: str) -> list[str]:
     sentences = []
     for change in comparison["learned_against_fixed"][split]:
         said = {
-            "better": "the learned steps have the smaller error",
-            "worse": "the learned steps have the larger error",
-            "no difference shown": "learned steps do not win: the interval contains zero",
+            "smaller error": "the learned steps have the smaller error",
+            "larger error": "the learned steps have the larger error",
+            NONE_SHOWN: "learned steps do not win: the interval contains zero",
         }[change["verdict"]]
         if change["seeds"] == 1:
             said += ", for these weights: one seed says nothing of others"
@@ -262,13 +258,8 @@ def _best_strength(tikhonov, valid, level, scale):
 def _change(squares, split, baseline, other):
     """Change from one method to another on a split; its resampling depends on their names alone."""
     pair = squares[baseline, split], squares[other, split]
-    seeds = max(map(len, pair))
-    name = zlib.crc32(f"{split}|{baseline}|{other}".encode())
-    change = metrics.paired_change(
-        *(np.broadcast_to(e, (seeds, e.shape[1])) for e in pair),
-        np.random.default_rng([BOOTSTRAP_SEED, name]),
-    )
-    return asdict(change) | {"verdict": change.verdict}
+    change = intervals.change(*pair, f"{split}|{baseline}|{other}")
+    return {"value": change.value, "low": change.low, "high": change.high, "verdict": change.verdict}
 
 
 def _image_error(problem, found, truth):

@@ -92,7 +92,7 @@ def _show_pair(baseline: str, other: str, rows: list[dict], settings: dict) -> N
             f"{row['other']:.4g}",
             signed(row["change"]),
             f"{signed(row['low'])} to {signed(row['high'])}",
-            _VERDICTS[decided(row["low"], row["high"])],
+            _VERDICTS.get(decided(row["low"], row["high"]), "no difference"),
         )
     console.print(shown)
     apart = (
@@ -104,7 +104,7 @@ def _show_pair(baseline: str, other: str, rows: list[dict], settings: dict) -> N
     )
 
 
-_VERDICTS = {"smaller error": "B smaller", "larger error": "B larger", "no difference shown": "no difference"}
+_VERDICTS = {"smaller error": "B smaller", "larger error": "B larger"}
 
 
 def show(comparison: dict) -> None:

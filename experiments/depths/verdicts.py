@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.depths.spec import Depths, Rule
 from experiments.depths.tables import Found, relative_loss, trained
+from experiments.intervals import NONE_SHOWN
 from experiments.variants import FAMILY_NAMES
 
 SEED, RESAMPLES = 66, 5000
@@ -93,7 +94,7 @@ def comparisons(study: Depths, found: Found) -> list[dict[str, Any]]:
     better = {metric.name: metric.better for metric in METRICS}
     for one, seen in zip(result, shown, strict=True):
         won = "better" if seen and np.sign(one["mean"]) == better[one["metric"]] else "worse"
-        one["verdict"] = won if seen else "no difference shown"
+        one["verdict"] = won if seen else NONE_SHOWN
     return result
 
 

@@ -8,14 +8,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pydantic
 
+from experiments import intervals
 from experiments.errors import StudyError
 from experiments.files import read_toml, validated
 
 Text = Annotated[str, pydantic.Field(min_length=1)]
 Verdict = Literal["holds", "does not hold", "not shown"]
-
-BOOTSTRAP_SEED = 20260102
-"""Seed of the resampling behind the intervals, so that they repeat to the digit."""
 
 
 class Expected(pydantic.BaseModel):
@@ -109,19 +107,15 @@ class Measured:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
-def over_seeds(values: Sequence[float], note: str = "", resamples: int = 10_000) -> Measured:
-    """Mean over seeds with a percentile bootstrap interval; paired, if `values` are differences within a seed.
+def over_seeds(values: Sequence[float], note: str = "") -> Measured:
+    """Mean over seeds with Student's interval; paired, if `values` are differences within a seed.
 
-    values (seeds,).  One seed has no interval.  With few seeds the interval is rough and too short (three resample
-    to ten different sets).  Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    values (seeds,).  One seed has no interval, and that of few is wide.
     """
     values = _finite(values)
-    if len(values) == 1:
-        return Measured(float(values[0]), None, None, 1, note)
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Measured(float(values.mean()), float(low), float(high), len(values), note)
+    about = intervals.mean(values)
+    low, high = (None, None) if len(values) == 1 else (about.low, about.high)
+    return Measured(about.value, low, high, len(values), note)
 
 
 def ratio_over_seeds(other: Sequence[float], baseline: Sequence[float], note: str = "") -> Measured:

@@ -118,8 +118,7 @@ def show(result: dict[str, Any]) -> None:
     cases = sum(len(claim["cases"]) for claim in result["claims"].values())
     sentences = [
         f"Data: {result['data']}",
-        f"{cases} intervals of 95 % each, by percentile bootstrap over seeds: one in twenty misses by chance, more "
-        "with few seeds.",
+        f"{cases} intervals of 95 % each, Student's over seeds: one in twenty misses by chance.",
     ]
     if result["size"] == "quick":
         sentences.append("Quick settings are a check that everything runs, not a finding.")

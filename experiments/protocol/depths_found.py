@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments import intervals
 from experiments.files import read_json
-from experiments.protocol import intervals
+from experiments.intervals import Interval
 from experiments.protocol.entries import Entry, Row, loss, who
 from experiments.protocol.folder import Folder
-from experiments.protocol.intervals import Interval
 from experiments.protocol.plan import Cell, Plan, run_name
 
 FACTS = ("layers", "horizon", "parameters", "work")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.protocol import intervals
+from experiments import intervals
 from experiments.protocol.bounds import CRAMER_RAO
 from experiments.protocol.entries import BOUND, Entry, Row, who
 
@@ -16,7 +16,7 @@ POSTERIOR_MEAN = "posterior-mean"
 """Key of the yardstick that is a bound itself: no estimate has a smaller mean-square error."""
 
 
-def bounds(found: list[Entry], resamples: int) -> list[Row]:
+def bounds(found: list[Entry]) -> list[Row]:
     """The ratio of every method's root-mean-square error to the bound, at the place that counts.
 
     One row for all unknowns together, without unit, and one a group where there are several, in its unit.  Error
@@ -37,7 +37,7 @@ def bounds(found: list[Entry], resamples: int) -> list[Row]:
                 samples = min(least.shape[1], squares.shape[1])
                 least, squares = least[:, :samples], squares[:, :samples]
                 group = ALL if name == "squared" else name.removeprefix("group:")
-                about = intervals.change(least, squares, f"{entry.name}|{bound.name}|{group}", resamples)
+                about = intervals.change(least, squares, f"{entry.name}|{bound.name}|{group}")
                 rows.append(
                     {
                         **who(entry),

@@ -122,7 +122,11 @@ def yardstick(dataset: str, out: str, key: str, noise: float, levels: Levels, re
             view = asked.dataset.split(place.split)
             answers = method.estimate(view.observe(place.level), known.deviation(place.level))
             arrays[place] = score(asked, known, place, answers)
-    Sheet(arrays, _about(method, arrays[asked.main], fitted)).write(path)
+    place = next(iter(arrays))
+    observed, deviation = asked.dataset.split(place.split).observe(place.level), known.deviation(place.level)
+    one = _latency(lambda observation: method.estimate(observation, deviation), observed[:1])
+    about = {"key": key, "label": method.label, "kind": method.kind, "fit": fitted, "one": one}
+    Sheet(arrays, about).write(path)
 
 
 def piece(
@@ -191,18 +195,8 @@ def _kind(key: str) -> type[Method]:
     return Hybrid if key == Hybrid.key else methods()[key]
 
 
-def _about(method: Method, scored: dict[str, np.ndarray], fitted: float) -> dict:
-    return {
-        "key": method.key,
-        "label": method.label,
-        "kind": method.kind,
-        "fit": fitted,
-        "one": float(np.median(scored["seconds"])),
-    }
-
-
 def _latency(estimate, observed: np.ndarray) -> float:
-    """Median seconds of one estimate."""
+    """Median seconds of the whole answer to one observation, by itself."""
     estimate(observed)
     taken = []
     for _ in range(REPEATS):

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from experiments import intervals
 from experiments.errors import StudyError
 from experiments.files import read_json
-from experiments.protocol import intervals
 from experiments.protocol.folder import SHEET
 from experiments.protocol.sheets import Place, Sheet
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.errors import StudyError
 from experiments.files import read_toml, validated
-from experiments.protocol.spec import ArmSpec, GridSpec, ProtocolSpec
+from experiments.protocol.spec import ArmSpec, ComparisonSpec, GridSpec, ProtocolSpec
 from experiments.specs import RunSpec
 
 SHIPPED = Path(__file__).parents[1] / "studies"
@@ -58,10 +58,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked study.  `spec` has its quick settings applied if it is `quick`."""
+    """A checked study.  `spec` has its quick settings applied if it is `quick`.
+
+    whole : how many comparisons the study has on all of its data sets, if this is it on some (None: those it has).
+    """
 
     spec: ProtocolSpec
     quick: bool
+    whole: int | None = None
 
     @cached_property
     def variants(self) -> list[Variant]:
@@ -77,6 +81,26 @@ class Plan:
                     seeds = block.seeds or self.spec.seeds
                     found[cell, arm] = max(seeds, found.get((cell, arm), 0))
         return [Variant(cell, arm, seeds) for (cell, arm), seeds in found.items()]
+
+    @cached_property
+    def comparisons(self) -> list[tuple[ComparisonSpec, Variant, Variant]]:
+        """Every question with the two variants that answer it, in every cell that has both from two seeds or more.
+
+        One seed each compares two networks and not two ways to train them.
+        """
+        by_name = {variant.name: variant for variant in self.variants if variant.seeds > 1}
+        found = []
+        for about in self.spec.comparisons:
+            for baseline in by_name.values():
+                other = by_name.get(f"{baseline.cell.name}/{about.other}")
+                if baseline.arm == about.baseline and other is not None:
+                    found.append((about, baseline, other))
+        return found
+
+    @property
+    def family(self) -> int:
+        """How many comparisons of the whole study share one error rate."""
+        return len(self.comparisons) if self.whole is None else self.whole
 
     @cached_property
     def _given(self) -> dict[Cell, Settings | None]:
@@ -209,7 +233,8 @@ def load(path: str | Path, quick: bool = False, data: Sequence[str] = ()) -> Pla
         if changes is None:
             raise StudyError(f"{file}: has no table [quick]; leave out --quick, or add one.")
         table = merged(table, changes)
-    plan = Plan(_restricted(validated(ProtocolSpec, table, str(file)), data), quick)
+    spec = validated(ProtocolSpec, table, str(file))
+    plan = Plan(_restricted(spec, data), quick, len(Plan(spec, quick).comparisons))
     for variant in plan.variants:  # a wrong setting of a network is told now
         plan.run(variant, plan.given(variant) or plan.points[0], 0)
     return plan

@@ -85,7 +85,9 @@ class GridSpec(_Table):
     families: tuple[Family, ...] = pydantic.Field(min_length=1)
     arms: tuple[Name, ...] = pydantic.Field(min_length=1)
     layers: tuple[Count, ...] = pydantic.Field(min_length=1)
-    noise: tuple[Level, ...] = pydantic.Field(min_length=1)
+    noise: tuple[Positive, ...] = pydantic.Field(
+        min_length=1, description="of the training data; above 0, for classical methods whiten with it"
+    )
     samples: tuple[Count, ...] = pydantic.Field((), description="training samples (default: all)")
     networks: tuple[Name, ...] = pydantic.Field((), description="named settings, in turn (default: none)")
     settings: SettingsSpec | None = pydantic.Field(None, description="given settings: nothing is tuned")

@@ -110,15 +110,35 @@ def generate(plan: Plan, folder: Folder, place: Workplace) -> dict[str, data.Dat
     """The data sets of a study by their names, each made or continued."""
     from experiments.commands.generate import generate as make
 
-    found = {}
-    for key in dict.fromkeys(variant.cell.data for variant in plan.variants):
-        about = plan.spec.data[key]
-        recipe = recipes.load(about.recipe, about.set)
-        for needed in ("train", "valid"):
-            if needed not in recipe.splits:
-                raise StudyError(f"recipe {about.recipe}: has no split {needed}, which a study needs.")
-        found[key] = make(recipe, folder.data(key), place.workers, place.executor)
-    return found
+    chosen = {
+        key: _recipe(plan, key) for key in dict.fromkeys(variant.cell.data for variant in plan.variants)
+    }
+    return {
+        key: make(recipe, folder.data(key), place.workers, place.executor) for key, recipe in chosen.items()
+    }
+
+
+def _recipe(plan: Plan, key: str) -> recipes.Recipe:
+    """The recipe of a data set, whose splits are those that the study needs."""
+    about = plan.spec.data[key]
+    recipe = recipes.load(about.recipe, about.set)
+    for needed in ("train", "valid"):
+        if needed not in recipe.splits:
+            raise StudyError(f"recipe {about.recipe}: has no split {needed}, which a study needs.")
+    there = recipe.splits["train"].samples
+    for variant in (variant for variant in plan.variants if variant.cell.data == key):
+        spec = plan.run(variant, plan.given(variant) or plan.points[0], 0)
+        if spec.samples is not None and spec.samples > there:
+            raise StudyError(
+                f"recipe {about.recipe}: has {there} training samples, and {variant.cell.name} asks for "
+                f"{spec.samples}; ask for fewer, or set splits.train.samples of the data."
+            )
+        if spec.components > (spec.samples or there):
+            raise StudyError(
+                f"recipe {about.recipe}: {variant.cell.name} asks for {spec.components} principal components of "
+                f"{spec.samples or there} training samples; expected no more than samples."
+            )
+    return recipe
 
 
 def compare_meshes(datasets: Mapping[str, data.Dataset], place: Workplace) -> None:

@@ -6,18 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import intervals
 from experiments.files import read_json
-from experiments.protocol import depths_found, distances, intervals, starts, study
+from experiments.intervals import NONE_SHOWN, Interval
+from experiments.protocol import depths_found, distances, starts, study
 from experiments.protocol.entries import COMMITTEE, Entry, Row, best, cell, entries, who
 from experiments.protocol.folder import Folder
-from experiments.protocol.intervals import Interval
 from experiments.protocol.plan import Plan, Variant, run_name
 
 LEVEL = 0.05
-"""Of the family-wise error of all comparisons of one folder together, also where it holds a part of a study."""
-
-RESAMPLES = 2_000
-"""For intervals of single errors, of which there are thousands; changes, which are judged by theirs, have more."""
+"""Of the family-wise error of all comparisons of one study together, also where a folder holds a part of it."""
 
 DIVISIBLE = 0.02
 """Least gain, relative to the error, of which a share is told."""
@@ -36,7 +34,7 @@ def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
         "comparisons": comparisons(plan, found),
         "ablation": ablation(plan, found),
         "against": against(found),
-        "bounds": distances.bounds(found, RESAMPLES),
+        "bounds": distances.bounds(found),
         "hybrid": starts.hybrid(found),
         "depths": depths_found.found(plan, folder, found),
         "events": depths_found.events(plan, folder, found),
@@ -53,7 +51,7 @@ def errors(found: list[Entry]) -> list[Row]:
     for entry in found:
         for place in entry.places:
             squared = entry.array(place, "squared")
-            about = intervals.root_mean(squared, f"{entry.name}|{place}", RESAMPLES)
+            about = intervals.root_mean(squared, f"{entry.name}|{place}")
             rows.append(
                 {
                     **who(entry),
@@ -81,9 +79,7 @@ def groups(found: list[Entry]) -> list[Row]:
         for place in entry.places:
             names = [n for n in entry.sheets[0].arrays[place] if n.startswith("group:")]
             for name in names:
-                about = intervals.root_mean(
-                    entry.array(place, name), f"{entry.name}|{place}|{name}", RESAMPLES
-                )
+                about = intervals.root_mean(entry.array(place, name), f"{entry.name}|{place}|{name}")
                 rows.append(
                     {
                         **who(entry),
@@ -118,38 +114,36 @@ def directions(found: list[Entry]) -> list[Row]:
 
 
 def comparisons(plan: Plan, found: list[Entry]) -> list[Row]:
-    """Every question of the study in every cell, on the main split: paired change, p, Holm's p over all rows."""
+    """Every question of the study in every cell (`Plan.comparisons`), on the main split: paired change and p.
+
+    p_holm : Holm's, over all comparisons of the study (`of` them), on whichever of its data sets this is.
+    """
     by_name = {entry.name: entry for entry in found if entry.variant}
     rows = []
-    for about in plan.spec.comparisons:
-        for variant in plan.variants:
-            pair = [by_name.get(f"{variant.cell.name}/{arm}") for arm in (about.baseline, about.other)]
-            if variant.arm != about.baseline or None in pair:
-                continue
-            baseline, other = pair
-            place, seeds = baseline.places[0], min(len(baseline.sheets), len(other.sheets))
-            squares = [entry.array(place, "squared")[:seeds] for entry in pair]
-            found_change = intervals.change(*squares, f"{baseline.name}|{other.name}|{place}")
-            rows.append(
-                {
-                    **cell(variant),
-                    "question": about.question,
-                    "baseline": about.baseline,
-                    "other": about.other,
-                    "seeds": seeds,
-                    "samples": squares[0].shape[1],
-                    "change": found_change.value,
-                    "low": found_change.low,
-                    "high": found_change.high,
-                    "p": found_change.p,
-                }
-            )
-    adjusted = intervals.holm(np.array([row["p"] for row in rows])) if rows else ()
+    for about, *variants in plan.comparisons:
+        baseline, other = pair = [by_name[variant.name] for variant in variants]
+        place, seeds = baseline.places[0], min(len(entry.sheets) for entry in pair)
+        squares = [entry.array(place, "squared")[:seeds] for entry in pair]
+        found_change = intervals.change(*squares, f"{baseline.name}|{other.name}|{place}")
+        rows.append(
+            {
+                **cell(variants[0]),
+                "question": about.question,
+                "baseline": about.baseline,
+                "other": about.other,
+                "seeds": seeds,
+                "samples": squares[0].shape[1],
+                "change": found_change.value,
+                "low": found_change.low,
+                "high": found_change.high,
+                "p": found_change.p,
+            }
+        )
+    adjusted = intervals.holm(np.array([row["p"] for row in rows]), plan.family) if rows else ()
     for row, p in zip(rows, adjusted, strict=True):
         row["p_holm"] = float(p)
-        row["verdict"] = (
-            "no difference shown" if p > LEVEL else "smaller error" if row["change"] < 0 else "larger error"
-        )
+        row["of"] = plan.family
+        row["verdict"] = NONE_SHOWN if p > LEVEL else "smaller error" if row["change"] < 0 else "larger error"
     return rows
 
 

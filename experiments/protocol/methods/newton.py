@@ -1,5 +1,6 @@
 """Gauss-Newton with the exact Jacobian: from a cold start, and from an estimate."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -47,26 +48,14 @@ class GaussNewton(Method):
 
     def estimate(self, observations: np.ndarray, deviation: float) -> Answers:
         """As in `Method`; about the cost of ten to thirty linearisations a row."""
-        return self._descend(observations, deviation, self._cold(observations))
-
-    def _cold(self, observations):
-        if len(self._means) == 1:
-            return np.repeat(self._means, len(observations), axis=0)
-        gaps = np.linalg.norm(observations[:, None] - self._data, axis=-1)
-        return self._means[np.argmin(gaps, axis=1)]
-
-    def _descend(self, observations, deviation, starts):
-        seen, prior, found = Seen.of(self._known, deviation), gaussian(self._known), []
-        forward, data = seen.map, seen.data(observations)
-        for row, start, cold in zip(data, starts, self._cold(observations), strict=True):
-            try:
-                estimate = inversion.gauss_newton(forward, row, 1.0, prior, start=start)
-            except (MaxwellError, AccuracyError):  # a start that the map refuses
-                estimate = inversion.gauss_newton(forward, row, 1.0, prior, start=cold)
-            found.append(estimate)
+        seen, prior, found, seconds = Seen.of(self._known, deviation), gaussian(self._known), [], []
+        for row in observations:
+            began = time.perf_counter()
+            found.append(self._descend(row[None], seen, prior))
+            seconds.append(time.perf_counter() - began)
         return Answers(
             np.array([each.theta for each in found]),
-            np.array([each.trace.seconds for each in found]),
+            np.array(seconds),
             {
                 "iterations": np.array([each.trace.linearisations for each in found]),
                 "misfit": np.array([each.misfit for each in found]),
@@ -74,11 +63,28 @@ class GaussNewton(Method):
             },
         )
 
+    def _descend(self, observation, seen, prior):
+        """The estimate for one observation (1, m)."""
+        data, cold = seen.data(observation)[0], self._cold(observation)
+        try:
+            return inversion.gauss_newton(seen.map, data, 1.0, prior, start=self._first(observation, cold))
+        except (MaxwellError, AccuracyError):  # a start that the map refuses
+            return inversion.gauss_newton(seen.map, data, 1.0, prior, start=cold)
+
+    def _first(self, observation, cold):
+        """Where the descent begins, (p,)."""
+        return cold
+
+    def _cold(self, observation):
+        if len(self._means) == 1:
+            return self._means[0]
+        return self._means[np.argmin(np.linalg.norm(observation - self._data, axis=-1))]
+
 
 class Hybrid(GaussNewton):
     """Gauss-Newton that starts from an estimate, such as a network's, moved into the bounds of the unknown.
 
-    start : observations (n, m) ↦ unknowns (n, p).  Its time is not in the seconds of the answers.
+    start : observations (n, m) ↦ unknowns (n, p).  Its time for each is in the seconds of the answers.
     """
 
     key = "hybrid"
@@ -96,11 +102,9 @@ class Hybrid(GaussNewton):
         ridge, deviation = KernelRidge.fit(known), known.deviation(known.noise)
         return cls(known, lambda observations: ridge.estimate(observations, deviation).theta)
 
-    def estimate(self, observations: np.ndarray, deviation: float) -> Answers:
-        """As in `Method`."""
+    def _first(self, observation, cold):
         prior = gaussian(self._known)
-        starts = np.clip(self._start(observations), prior.low, prior.high)
-        return self._descend(observations, deviation, starts)
+        return np.clip(self._start(observation)[0], prior.low, prior.high)
 
 
 def _starts(notes):

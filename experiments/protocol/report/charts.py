@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.intervals import NONE_SHOWN
 from experiments.protocol.entries import BOUND, Row
 from experiments.protocol.report.chart import Axis, Chart, Panel, Series, percent
 from experiments.protocol.report.looks import TRUTH, Look
@@ -197,7 +198,7 @@ def forest(material: Material) -> Chart | None:
         series = []
         for row in problem.rows("comparisons"):
             look = material.looks[f"{cell_of(row).name}/{row['other']}"]
-            decided = row["verdict"] != "no difference shown"
+            decided = row["verdict"] != NONE_SHOWN
             said = (
                 f"{name(row)}: {percent(row['change'])} ({percent(row['low'])} to {percent(row['high'])})"
                 f"\np = {row['p']:.2g}, Holm's {row['p_holm']:.2g}: {row['verdict']}"
@@ -251,8 +252,7 @@ def prices(material: Material) -> Chart:
         "prices",
         "Error against the time of one inversion",
         "Lower left is better. Times are of one observation alone on one core of this machine, without training or "
-        "the preparation of a method, and do not repeat to the digit; those of the prior mean, linear MMSE, "
-        "linearised Tikhonov, kernel ridge and boosted trees are their share of a batch, which is less."
+        "the preparation of a method, and do not repeat to the digit."
         f"{max(map(_one, material.problems), key=len)}",
         Axis("seconds of one inversion", log=True),
         Axis("error relative to that of the prior mean", log=True),

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
+from experiments.intervals import NONE_SHOWN, Interval
 from experiments.protocol import tables
 from experiments.protocol.distances import ALL, EVERY
 from experiments.protocol.entries import BOUND, COMMITTEE, HYBRID, Row
-from experiments.protocol.intervals import Interval
 from experiments.protocol.report.chart import percent
 from experiments.protocol.report.material import Material, Problem, cell_of, name_of
 from experiments.variants import FAMILY_NAMES
-
-NONE_SHOWN = "no difference shown"
 
 
 @dataclass(frozen=True)
@@ -262,7 +260,7 @@ def elsewhere(problem: Problem) -> str:
 
 def decided(low: float, high: float) -> str:
     """What an interval of a change shows by itself."""
-    return "smaller error" if high < 0 else "larger error" if low > 0 else NONE_SHOWN
+    return Interval(float("nan"), low, high).verdict
 
 
 def where(material: Material, row: Row) -> str:

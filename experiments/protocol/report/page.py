@@ -81,7 +81,7 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
         "answers": findings.answers(material),
         "horizons": findings.horizons(material),
         "places": _places(material),
-        "fewest_seeds": min((row["seeds"] for row in material.tables["comparisons"]), default=0),
+        "compared": _compared(material),
         "starts": findings.starts(material),
         "below": findings.below(material),
         "found_depths": findings.depths(material),
@@ -129,6 +129,19 @@ def _places(material: Material) -> str:
     cells = {variant.cell for variant in material.plan.variants if variant.cell.family != "feed-forward"}
     names = {"layers": "one depth", "samples": "one number of training samples", "network": "one name"}
     return " and ".join(text for key, text in names.items() if len({getattr(c, key) for c in cells}) > 1)
+
+
+def _compared(material: Material) -> dict[str, Any]:
+    """How many comparisons there are here and share one error rate, and from how many seeds."""
+    rows = material.tables["comparisons"]
+    seeds = " to ".join(
+        dict.fromkeys(f"{pick(row['seeds'] for row in rows):g}" for pick in (min, max) if rows)
+    )
+    return {
+        "here": len(rows),
+        "all": max((int(row.get("of", len(rows))) for row in rows), default=0),
+        "seeds": seeds,
+    }
 
 
 def _noises(material: Material, home: Path) -> list[dict[str, Any]]:
@@ -215,7 +228,7 @@ def _comparisons(material: Material) -> list[sections.Table]:
     """All rows of the tables of comparisons."""
     made = []
     for table, caption in (
-        ("comparisons", "Every comparison, with Holm's correction over all of them"),
+        ("comparisons", "Every comparison, with Holm's correction over all of the study"),
         ("ablation", "How much is the horizon: single intervals"),
         ("against", "Networks of least validation loss beside yardsticks: single intervals"),
         ("bounds", "Errors as multiples of the bound: single intervals"),

@@ -32,7 +32,7 @@ source = "abstract"
 certainty = "our reading"
 experiment = "whole numbers are squared"
 quantity = "square"
-expected = { above = 0 }
+expected = { above = -20 }
 """
 
 
@@ -111,7 +111,8 @@ def test_what_is_written(tmp_path, pool, paper):
     assert (claim["verdict"], claim["cases"][""]["value"], claim["cases"][""]["count"]) == ("holds", 2.5, 2)
     table = (tmp_path / "out" / "claims.csv").read_text()
     (row,) = csv.DictReader(table.splitlines())
-    assert (row["claim"], row["expected"], row["low"], row["high"]) == ("positive", "above 0", "1.0", "4.0")
+    assert (row["claim"], row["expected"]) == ("positive", "above -20")
+    assert float(row["high"]) - 2.5 == pytest.approx(2.5 - float(row["low"])) == pytest.approx(1.5 * 12.7062)
     assert (row["verdict"], row["note"]) == ("holds", "whole numbers")
     reproduce("squares-of-ours", tmp_path / "out", pool, "quick")
     assert (tmp_path / "out" / "claims.csv").read_text() == table
@@ -122,7 +123,7 @@ def test_a_case_without_a_number_decides_nothing_and_can_be_written(tmp_path, po
     paper.measure = lambda settings, work: {"positive": numbers}
     claim = reproduce("squares-of-ours", tmp_path / "out", pool)["claims"]["positive"]
     assert (claim["cases"]["one"]["measured"], claim["verdict"]) == ("no number", "not shown")
-    assert "positive,one,above 0,,,,0,not shown" in (tmp_path / "out" / "claims.csv").read_text()
+    assert "positive,one,above -20,,,,0,not shown" in (tmp_path / "out" / "claims.csv").read_text()
 
 
 def test_measurements_must_be_those_of_the_claims(tmp_path, pool, paper):
@@ -159,6 +160,12 @@ def test_the_command_lists_the_keys_and_prints_verdicts(tmp_path, paper, capsys,
     monkeypatch.setattr(executors, "local", ThreadPoolExecutor)
     assert cli.main(["reproduce", "squares-of-ours", "--quick", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    for part in ("Squares are positive [−3, 3].", "our reading", "2.5 [1, 4]", "holds", "not a finding"):
+    for part in (
+        "Squares are positive [−3, 3].",
+        "our reading",
+        "2.5 [-16.6, 21.6]",
+        "holds",
+        "not a finding",
+    ):
         assert part in said
     assert (tmp_path / "out" / "squares-of-ours-quick" / "claims.json").exists()

@@ -170,13 +170,18 @@ def test_mesh_error_counts_as_noise_in_a_nonlinear_map_too(known):
     assert np.abs(change - jacobian @ step).max() < 1e-3 * np.abs(change).max()
 
 
+def known_of(observed, answers):
+    """A start that knows the answers to these observations and to no other."""
+    return lambda rows: np.array([answers[np.flatnonzero((observed == row).all(axis=1))[0]] for row in rows])
+
+
 @pytest.mark.parametrize("name", ["voxels_small", "demo"])
 def test_gauss_newton_from_the_truth_needs_fewer_linearisations(known, fitted, name):
     at = known(name)
     test = at.dataset.split("test_inverse_crime").take(slice(0, FEW))
     observed, deviation = test.observe(NOISE), at.deviation(NOISE)
     cold = fitted(name, "gauss-newton").estimate(observed, deviation)
-    warm = Hybrid(at, lambda observations: test.parameters).estimate(observed, deviation)
+    warm = Hybrid(at, known_of(observed, test.parameters)).estimate(observed, deviation)
     assert warm.extras["iterations"].mean() < cold.extras["iterations"].mean()
     assert (warm.extras["starts"] == 1).all()
 
@@ -188,7 +193,7 @@ def test_hybrid_ends_no_higher_than_it_starts(known, fitted):
     observed = at.valid.take(slice(0, FEW)).observe(NOISE)
     starts = ridge.estimate(observed, deviation).theta
     starts[0] += 100.0
-    ends = Hybrid(at, lambda observations: starts).estimate(observed, deviation).theta
+    ends = Hybrid(at, known_of(observed, starts)).estimate(observed, deviation).theta
 
     seen, prior = Seen.of(at, deviation), unknowns.gaussian(at)
     rows, precision = seen.data(observed), np.linalg.inv(prior.covariance)

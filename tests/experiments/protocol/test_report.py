@@ -82,9 +82,11 @@ def test_a_changed_number_and_a_study_of_depth_change_the_page(finished, text, t
         assert new in other
 
 
-def test_the_fewest_seeds_of_a_comparison_are_told_as_rough(material, text):
-    fewest = min(row["seeds"] for row in material.tables["comparisons"])
-    assert f"{fewest} seeds, the fewest here, they are rough" in text.replace("\n", " ")
+def test_seeds_and_the_family_of_comparisons_are_told(material, text):
+    rows = material.tables["comparisons"]
+    assert {row["of"] for row in rows} == {len(rows)}
+    assert f"Holm's correction for {len(rows)} comparisons" in text
+    assert f"over paired seeds ({rows[0]['seeds']:g})" in text.replace("\n", " ")
 
 
 def test_every_row_of_every_table_is_in_the_page(finished, material, text):

@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -115,8 +116,25 @@ def test_comparisons_pair_equal_seeds_in_every_cell(tiny):
     ]
     for row in found:
         assert float(row["p"]) <= float(row["p_holm"])
+        assert row["of"] == "4"
         shown = row["verdict"] != "no difference shown"
         assert shown == (float(row["p_holm"]) <= 0.05)
+
+
+def test_the_time_of_a_method_is_that_of_one_observation_alone(tiny, tmp_path, monkeypatch):
+    """And of the whole answer, what it makes of the data included: no share of a batch."""
+    made, folder = tiny
+    asked, whole = [], grading.methods()["mmse"].estimate
+
+    def slowly(self, observations, deviation):
+        asked.append(len(observations))
+        time.sleep(0.005)
+        return whole(self, observations, deviation)
+
+    monkeypatch.setattr(grading.methods()["mmse"], "estimate", slowly)
+    grading.yardstick(str(folder.data("cauchy")), str(tmp_path / "sheet"), "mmse", 0.02, made.spec.levels, 3)
+    assert Sheet.read(tmp_path / "sheet").about["one"] >= 0.005
+    assert asked[-grading.REPEATS :] == [1] * grading.REPEATS
 
 
 def test_the_same_study_again_gives_the_same_tables_and_bytes(tiny, tmp_path):

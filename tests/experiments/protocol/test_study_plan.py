@@ -1,8 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import tiny_study
 
 from experiments.errors import StudyError
-from experiments.protocol import plan
+from experiments.protocol import plan, study
 from experiments.protocol.plan import TUNING_SEEDS, merged
 from experiments.protocol.study import layer_evaluations
 from experiments.specs import DepthSpec, RegularisersSpec, RunSpec
@@ -220,6 +222,30 @@ def test_networks_where_none_has_a_name_are_told(tmp_path):
         plan.load(file)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("layers = [2]\nnoise = [0.02]\nseeds", "layers = [2]\nsamples = [9000]\nnoise = [0.02]\nseeds",
+         "has 120 training samples, and cauchy/feed-forward-L2-noise0.02-n9000 asks for 9000; ask for fewer"),
+        ("components = 12", "components = 121", "asks for 121 principal components of 120 training samples"),
+        ("[splits.valid]", "[splits.other]", "has no split valid, which a study needs"),
+    ],
+)  # fmt: skip
+def test_what_the_data_will_not_have_is_told_before_they_are_made(tmp_path, old, new, said):
+    file = tiny_study.write(tmp_path)
+    for text in (file, tmp_path / "recipe.toml"):
+        text.write_text(text.read_text().replace(old, new))
+    with pytest.raises(StudyError, match=said), ThreadPoolExecutor(1) as pool:
+        study.run(plan.load(file), tmp_path / "out", study.Workplace(1, pool))
+    assert not (tmp_path / "out" / "data").exists()
+
+
+def test_training_data_without_noise_are_refused(tmp_path):
+    file = changed(tmp_path, "layers = [2]\nnoise = [0.02]\nseeds", "layers = [2]\nnoise = [0.0]\nseeds")
+    with pytest.raises(StudyError, match=r"grid\.1\.noise\.0.*greater than 0"):
+        plan.load(file)
+
+
 def test_some_data_sets_alone_have_the_runs_that_they_have_in_the_whole():
     whole = plan.load("learned_steps")
     some = plan.load("learned_steps", data=["magnetisation", "blocks"])
@@ -232,3 +258,14 @@ def test_some_data_sets_alone_have_the_runs_that_they_have_in_the_whole():
     assert [some.given(v) for v in expected] == [whole.given(v) for v in expected]
     with pytest.raises(StudyError, match="has no data set 'moon'; expected some of cauchy, magnetisation"):
         plan.load("learned_steps", data=["cauchy", "moon"])
+
+
+def test_comparisons_of_a_part_share_the_error_rate_of_the_whole():
+    whole = plan.load("learned_steps")
+    parts = [plan.load("learned_steps", data=[name]) for name in whole.spec.data]
+    assert {part.family for part in parts} == {whole.family} == {len(whole.comparisons)}
+    assert sum(len(part.comparisons) for part in parts) == whole.family
+    for about, baseline, other in whole.comparisons:
+        assert (baseline.arm, other.arm) == (about.baseline, about.other)
+        assert baseline.cell == other.cell
+        assert min(baseline.seeds, other.seeds) > 1

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.intervals import Interval
 from experiments.protocol import bounds, distances, starts, tables
 from experiments.protocol.entries import Entry
-from experiments.protocol.intervals import Interval
 from experiments.protocol.sheets import Place, Sheet
 
 MAIN = Place("test", 0.01)
@@ -34,7 +34,7 @@ def test_the_distance_from_the_bound_is_a_ratio_of_root_means_on_common_samples(
         entry("elsewhere", noise=0.1, squared=theirs),
         entry("ungrouped", squared=theirs),
     ]
-    rows = distances.bounds(found, 500)
+    rows = distances.bounds(found)
     assert [(row["method"], row["group"]) for row in rows] == [
         ("method", "all"), ("method", "centre"), ("method", "radius"), ("ungrouped", "all"),
     ]  # fmt: skip
@@ -49,7 +49,7 @@ def test_the_distance_from_the_bound_is_a_ratio_of_root_means_on_common_samples(
 def test_what_errs_by_twice_the_bound_everywhere_has_no_doubt_about_it():
     least = squares(3)
     (row,) = distances.bounds(
-        [entry("bound", "bound", squared=least, group_one=least), entry("m", squared=4 * least)], 200
+        [entry("bound", "bound", squared=least, group_one=least), entry("m", squared=4 * least)]
     )
     assert (row["ratio"], row["low"], row["high"]) == pytest.approx((2, 2, 2))
 
@@ -62,13 +62,13 @@ def test_the_posterior_mean_is_a_bound_of_its_own_and_that_of_cramer_and_rao_not
         ("bound", "bound", bounds.CRAMER_RAO, "unbiased estimates"),
     ):
         one = replace(entry(key, kind, squared=least), label=label)
-        (row,) = distances.bounds([one, entry("m", squared=theirs)], 100)
+        (row,) = distances.bounds([one, entry("m", squared=theirs)])
         assert (row["bound"], row["holds_for"], row["method"]) == (label, holds, "m")
 
 
 def test_a_bound_of_zero_has_no_distance():
     assert not distances.bounds(
-        [entry("bound", "bound", squared=np.zeros(4)), entry("m", squared=squares(0, 4))], 100
+        [entry("bound", "bound", squared=np.zeros(4)), entry("m", squared=squares(0, 4))]
     )
 
 
