@@ -86,6 +86,7 @@ class Inversion:
     verdict : which observations lie outside the training range.
     solving : seconds of each forward solve (n,), NaN where there was none.
     slow : solves that left the forward map's fast path.
+    expected : misfit that noise and the known error of the mesh explain, √(1 + E|ε|²/σ²); 1 for noise alone.
     """
 
     network: Fit
@@ -93,6 +94,7 @@ class Inversion:
     verdict: Verdict
     solving: np.ndarray
     slow: int = 0
+    expected: float = 1.0
 
     @property
     def best(self) -> Fit:
@@ -110,6 +112,7 @@ def invert(
     forward: ForwardMap | None = None,
     noise: float | None = None,
     refine: bool = False,
+    mesh_errors: np.ndarray | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Inversion:
     """Recover the unknowns of observations (n, m), and judge them.
@@ -117,7 +120,9 @@ def invert(
     rate : of false alarms among observations like those of training, for `training.judge`.
     problem : for the support of its prior.   forward : F; without it nothing is solved again.
     noise : standard deviation σ of the data's noise, in their unit.   refine : go on with Gauss-Newton, with the
-        prior's mean and covariance; needs problem, forward and σ > 0.   progress : called with the samples done.
+        prior's mean and covariance; needs problem, forward and σ > 0.   mesh_errors (k, m) : ε = d − F(θ) for the
+        mesh of `forward` at some unknowns, which then count as noise there.
+    progress : called with the samples done.
 
     Cost: one product with the network, one solve a sample, and with `refine` 3 to 30 linearisations a sample.
     Raises StudyError for a refinement that has not what it needs, and for complex unknowns there.
@@ -134,9 +139,18 @@ def invert(
     if forward is None:
         return Inversion(network, None, verdict, solving)
     network = replace(network, residuals=nothing.copy())
-    refined = None
+    refined, expected = None, 1.0
     if refine:
-        gaussian = Gaussian.of(problem.prior, DRAWS)
+        from experiments.protocol.methods.seen import Seen
+
+        if mesh_errors is None:
+            mesh_errors = np.zeros((0, observations.shape[1]), observations.dtype)
+        gaussian, seen = (
+            Gaussian.of(problem.prior, DRAWS),
+            Seen.through(forward, mesh_errors, noise, real=True),
+        )
+        size = np.mean(np.abs(mesh_errors) ** 2) if len(mesh_errors) else 0.0
+        expected = float(np.sqrt(1 + size / noise**2))
         refined = replace(
             network,
             estimates=estimates.copy(),
@@ -158,7 +172,7 @@ def invert(
                 network.refused[row] = str(error)
             solving[row] = time.perf_counter() - began
             if refined is not None:
-                _refine(refined, row, forward, d, noise, gaussian)
+                _refine(refined, row, forward, d, noise, gaussian, seen)
             if progress:
                 progress(row + 1)
     slow = sum(issubclass(warning.category, SlowPathWarning) for warning in caught)
@@ -167,7 +181,7 @@ def invert(
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if refined is not None:
         refined = replace(refined, inside=_inside(problem, refined.estimates))
-    return Inversion(network, refined, verdict, solving, slow)
+    return Inversion(network, refined, verdict, solving, slow, expected)
 
 
 def problem_of(model: Model) -> Any:
@@ -209,15 +223,17 @@ def _explain(fit, row, predicted, d, noise):
         fit.misfits[row] = distance / (noise * np.sqrt(d.size))
 
 
-def _refine(fit, row, forward, d, noise, gaussian):
+def _refine(fit, row, forward, d, noise, gaussian, seen):
     """Go on from the estimate of a row, which stays where Gauss-Newton fails."""
     began = time.perf_counter()
     try:
-        found = gauss_newton(forward, d, noise, gaussian, start=fit.estimates[row], restarts=0)
+        data, start = seen.data(d[None])[0], fit.estimates[row]
+        found = gauss_newton(seen.map, data, 1.0, gaussian, start=start, restarts=0)
+        predicted = forward(found.theta)
     except (MaxwellError, AccuracyError) as error:
         fit.refused[row] = str(error)
     else:
         fit.estimates[row] = found.theta
         fit.iterations[row] = found.trace.chosen
-        _explain(fit, row, found.predicted, d, noise)
+        _explain(fit, row, predicted, d, noise)
     fit.seconds[row] += time.perf_counter() - began

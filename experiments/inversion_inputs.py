@@ -142,6 +142,23 @@ def mesh_of(
     return {**there, **flags}
 
 
+def mesh_errors(known: data.Dataset | None, mesh: dict[str, Any] | None) -> np.ndarray | None:
+    """What the mesh of training does to the data of `known`, where that is the mesh; None where it is not known.
+
+    Solves the validation samples once a data set (`data.mesh_error`), with a notice before.
+    """
+    from data import mesh_error
+
+    if known is None or mesh != known.manifest.recipe.training_mesh or "valid" not in known.splits:
+        return None
+    if mesh_error.kept(known) is None:
+        _notice(
+            f"the error of the mesh counts as noise: {len(known.split('valid'))} validation samples are solved "
+            "on it."
+        )
+    return mesh_error.mesh_error(known)
+
+
 def _is_data_set(options):
     return (Path(options.observations) / "dataset.json").is_file()
 

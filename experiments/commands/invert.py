@@ -20,7 +20,7 @@ SHOWN = 20
 FEW = {"f": 5, "c": 3}
 """Real and complex unknowns that are printed, likewise."""
 UNEXPLAINED = 1.5
-"""Median misfit after Gauss-Newton from which on noise alone does not explain it."""
+"""Median misfit after Gauss-Newton, over that expected, from which on it is not explained."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grading", type=float, metavar="X", help="of its cells")
     parser.add_argument("--cell", choices=("tetrahedron", "hexahedron"), help="kind of its cells")
     parser.add_argument("--no-residuals", action="store_true", help="solve nothing again")
-    parser.add_argument("--refine", action="store_true", help="go on with Gauss-Newton from each estimate")
+    parser.add_argument(
+        "--refine",
+        action="store_true",
+        help="go on with Gauss-Newton from each estimate; with --data, the error of its mesh counts as noise",
+    )
     parser.add_argument(
         "--false-alarms",
         type=float,
@@ -86,6 +90,7 @@ def run(options: argparse.Namespace) -> None:
     training = inputs.training_range(trained, known, noise)
     mesh = inputs.mesh_of(options, trained, known, problem)
     forward = problem.discretise(**mesh) if mesh else None
+    errors = inputs.mesh_errors(known, mesh) if options.refine else None
     with Progress("invert", len(observations), "samples") as progress:
         found = inversion.invert(
             model,
@@ -96,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
             forward=forward,
             noise=noise.deviation,
             refine=options.refine,
+            mesh_errors=errors,
             progress=progress.update if forward else None,
         )
     names, units = _names(model, found.best.estimates)
@@ -171,10 +177,11 @@ def warn(found, rows) -> None:
     for k, why in {**found.network.refused, **best.refused}.items():
         warnings.warn(f"row {rows[k]}: {why}", stacklevel=2)
     misfit = np.nanmedian(best.misfits) if found.refined and np.isfinite(best.misfits).any() else 0.0
-    if misfit > UNEXPLAINED:
+    if misfit > UNEXPLAINED * found.expected:
         warnings.warn(
-            f"Gauss-Newton ends at a median misfit of {misfit:.3g}, more than noise explains: it has fitted the "
-            "error of the mesh too, or sits in a wrong minimum; give a finer mesh, as in --cells 10.",
+            f"Gauss-Newton ends at a median misfit of {misfit:.3g}, more than noise and what is known of the "
+            "mesh's error explain: it has fitted that error too, or sits in a wrong minimum; give --data, the data "
+            "set of training, or a finer mesh, as in --cells 10.",
             stacklevel=2,
         )
     if found.slow:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import data
-from experiments import cli, inversion, inversion_files
+from data import mesh_error
+from experiments import cli, inversion, inversion_files, inversion_inputs
 from experiments.outside import Bounded, Verdict
 from experiments.runs import load
 
@@ -130,6 +131,33 @@ def test_gauss_newton_goes_on_to_fit_the_data(invert, dataset, tmp_path):
         assert float(line["misfit"]) == pytest.approx(1, abs=0.1)
         assert float(line["network_misfit"]) > 2 * float(line["misfit"])
         assert int(line["iterations"]) >= 1
+
+
+def test_the_error_of_the_mesh_counts_as_noise_where_it_is_known(invert, run, dataset, tmp_path, monkeypatch):
+    """Data of a finer mesh: estimates are nearer the truth, and their misfit, which is larger, no surprise."""
+    opened = data.open(dataset)
+    test, mesh = opened.split("test"), opened.split("train").mesh
+    errors = test.observations - opened.problem.discretise(**mesh).batch(test.parameters)
+    options = ["--noise", "0.001", "--refine", "--data", dataset, "--out", tmp_path / "out.csv"]
+    off, told = {}, {}
+    for name, kept in (("unknown", errors[:0]), ("known", errors)):
+        monkeypatch.setattr(mesh_error, "mesh_error", lambda known, kept=kept: kept)
+        code, _, told[name] = invert(dataset, *options)
+        assert code == 0
+        lines = stored(tmp_path / "out.csv")
+        estimates = np.array([[float(line[f"{p} [m]"]) for p in ("x1", "y1", "z1", "R1")] for line in lines])
+        off[name] = np.sqrt(np.mean((estimates - test.parameters[:, :4]) ** 2))
+    assert off["known"] < 0.8 * off["unknown"]
+    assert "misfit" in told["unknown"]
+    assert "misfit" not in told["known"]
+
+
+def test_only_the_mesh_of_training_has_a_known_error(dataset):
+    opened = data.open(dataset)
+    mesh = opened.split("train").mesh
+    assert inversion_inputs.mesh_errors(opened, mesh).shape == (0, opened.observations.shape[1])
+    assert inversion_inputs.mesh_errors(opened, {**mesh, "cells": 4}) is None
+    assert inversion_inputs.mesh_errors(None, mesh) is None
 
 
 def test_without_a_mesh_nothing_is_solved_and_that_is_said(invert, run, measured, tmp_path):

@@ -20,7 +20,7 @@ class GaussNewton(Method):
 
     The error of the mesh counts as noise (`Seen`): a wrong basin is told from it, and it is not fitted.
 
-    Extras: iterations (linearisations, those of restarts too), misfit (1 is noise and mesh error), starts.
+    Extras: iterations (linearisations, those of restarts too), own_misfit (1 is noise and mesh error), starts.
     Not for linear maps, where `MMSE` with the same prior is the minimum in closed form.
     """
 
@@ -58,7 +58,7 @@ class GaussNewton(Method):
             np.array(seconds),
             {
                 "iterations": np.array([each.trace.linearisations for each in found]),
-                "misfit": np.array([each.misfit for each in found]),
+                "own_misfit": np.array([each.misfit for each in found]),
                 "starts": np.array([_starts(each.trace.notes) for each in found]),
             },
         )

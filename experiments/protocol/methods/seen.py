@@ -42,19 +42,21 @@ class Seen:
     @classmethod
     def of(cls, known: Known, deviation: float) -> "Seen":
         """At a level of noise σ, √E|n|² of complex data; a solve for each validation sample, once a data set."""
-        stacked, errors = _mesh_error(known)
-        return cls(
-            known.forward,
-            stacked,
-            ObservationError.of(errors, deviation / np.sqrt(2) if stacked else deviation),
+        return cls.through(
+            known.forward, _mesh_error(known), deviation, not np.iscomplexobj(known.valid.parameters)
         )
+
+    @classmethod
+    def through(cls, forward: ForwardMap, errors: np.ndarray, deviation: float, real: bool) -> "Seen":
+        """Of a map whose mesh makes errors (k, m) at some unknowns, `real` or complex ones; k = 0 for none."""
+        stacked = real and np.iscomplexobj(errors)
+        errors, each = (realify(errors), deviation / np.sqrt(2)) if stacked else (errors, deviation)
+        return cls(forward, stacked, ObservationError.of(errors, each))
 
 
 @once
 def _mesh_error(known):
-    errors = mesh_error(known.dataset)
-    stacked = np.iscomplexobj(errors) and not np.iscomplexobj(known.valid.parameters)
-    return stacked, realify(errors) if stacked else errors
+    return mesh_error(known.dataset)
 
 
 class _SeenMap(ForwardMap):

@@ -18,7 +18,8 @@ class Spectral(Method):
     below the prior's own weight: λ ≥ 1, or directions above the noise, s ≥ 1.  Where none does (a nonlinear map,
     linearised at the prior mean; a large mesh error), what `maxwell.inversion.Discrepancy` falls back to.
 
-    Extras: penalty (λ, or the number of components kept), misfit (of the linearisation; 1 is noise and mesh error).
+    Extras: penalty (λ, or the number of components kept), own_misfit (of the linearisation; 1 is noise
+    and mesh error).
     Not for balls: at their prior mean they have no contrast, and the data do not depend on where they are.
     """
 
@@ -51,7 +52,7 @@ class Spectral(Method):
             np.array([each.trace.seconds for each in found]),
             {
                 "penalty": np.array([record.penalty for record in chosen]),
-                "misfit": np.array([each.misfit for each in found]),
+                "own_misfit": np.array([each.misfit for each in found]),
             },
         )
 
