@@ -176,4 +176,11 @@ def _turns(train: data.Dataset, wanted: bool) -> tuple[Symmetry, ...]:
             f"symmetries: {train.path} is of a problem without any (one of the kind conductivity has them where "
             "survey, unknown and prior do); leave it out."
         )
+    cell = train.mesh.get("cell", "tetrahedron")
+    if cell != "hexahedron":
+        raise StudyError(
+            f"symmetries: the training mesh of {train.path} has cells {cell!r}, which a turn does not map to "
+            "themselves, so that turned data have another error of the mesh; expected 'hexahedron': leave the "
+            "symmetries out, or generate on bricks (mesh.cell)."
+        )
     return found

@@ -23,20 +23,21 @@ parametrisation = { kind = "balls", count = COUNT }
 [mesh]
 cells = 3
 degree = 1
+cell = "CELL"
 [splits.train]
 samples = 30
 [splits.valid]
 samples = 6
-mesh = { cells = 4, degree = 1 }
+mesh = { cells = 4, degree = 1, cell = "CELL" }
 """
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    def make(count):
+    def make(count, cell="hexahedron"):
         folder = tmp_path_factory.mktemp("balls")
-        (folder / "recipe.toml").write_text(RECIPE.replace("COUNT", str(count)))
+        (folder / "recipe.toml").write_text(RECIPE.replace("COUNT", str(count)).replace("CELL", cell))
         with ThreadPoolExecutor(1) as here:
             return data.generate(folder / "recipe.toml", folder / "made", 1, executor=here)
 
@@ -104,6 +105,18 @@ def test_without_either_all_is_as_it_was(balls):
 def test_a_problem_without_symmetries_says_so(made):
     with pytest.raises(StudyError, match=r"symmetries: .* leave it out"):
         known(made(2), symmetries=True)
+
+
+def test_turns_of_a_mesh_that_a_turn_does_not_map_to_itself_are_refused(made):
+    """There a turned pair is no pair: its data are off by the error of another mesh."""
+    tetrahedra = made(1, "tetrahedron")
+    theta = tetrahedra.split("train").parameters[:1]
+    forward = tetrahedra.problem.discretise(cells=3, degree=1)
+    turn = tetrahedra.problem.symmetries[1]
+    gap = forward.batch(turn.parameters(theta)) - turn.observations(forward.batch(theta))
+    assert np.linalg.norm(gap) > 1e-3 * np.linalg.norm(forward.batch(theta))
+    with pytest.raises(StudyError, match=r"has cells 'tetrahedron', .* leave the symmetries out"):
+        known(tetrahedra, symmetries=True)
 
 
 def test_training_says_once_that_it_solves_for_the_mesh_error(balls, capsys, tmp_path):
