@@ -250,9 +250,12 @@ def _restricted(spec: ProtocolSpec, data: Sequence[str]) -> ProtocolSpec:
     if not data:
         return spec
     there = [(block, tuple(name for name in block.data if name in data)) for block in spec.grid]
+    grid = tuple(block.model_copy(update={"data": names}) for block, names in there if names)
+    networks = {name for block in grid for name in block.networks}
     changes = {
         "data": {name: about for name, about in spec.data.items() if name in data},
-        "grid": tuple(block.model_copy(update={"data": names}) for block, names in there if names),
+        "grid": grid,
+        "networks": {name: settings for name, settings in spec.networks.items() if name in networks},
     }
     return spec.model_copy(update=changes)
 

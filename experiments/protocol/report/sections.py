@@ -164,13 +164,14 @@ def starts(material: Material) -> Table | None:
     rows = material.tables["hybrid"]
     if not rows:
         return None
-    head = "problem|samples|error reached, %|misfit reached, %|fewer iterations, %"
+    head = "problem|samples|error reached, %|smaller by 1 %, %|misfit reached, %|fewer iterations, %"
     head += "|iterations, cold → network|their change"
     cells = [
         [
             material.titles[row["data"], row["noise"]],
             count(row["samples"]),
             _share(row, "reached"),
+            _share(row, "ahead"),
             _share(row, "fitted"),
             _share(row, "fewer"),
             f"{number(row['iterations_cold'])} → {number(row['iterations_hybrid'])}",
@@ -182,7 +183,7 @@ def starts(material: Material) -> Table | None:
 
 
 def _share(row: Row, key: str) -> str:
-    if row[key] is None:
+    if row.get(key) is None:  # or the study is older than the column
         return ""
     value, low, high = (f"{100 * row[name]:.3g}" for name in (key, f"{key}_low", f"{key}_high"))
     return f"{value} ({low} – {high})"

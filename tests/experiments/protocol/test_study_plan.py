@@ -250,6 +250,7 @@ def test_some_data_sets_alone_have_the_runs_that_they_have_in_the_whole():
     whole = plan.load("learned_steps")
     some = plan.load("learned_steps", data=["magnetisation", "blocks"])
     assert list(some.spec.data) == ["magnetisation", "blocks"]
+    assert list(some.spec.networks) == ["wide", "turned"]
     expected = [v for v in whole.variants if v.cell.data in ("magnetisation", "blocks")]
     assert some.variants == expected
     assert {v.cell.data for v in expected} == {"magnetisation", "blocks"}

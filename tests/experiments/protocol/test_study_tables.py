@@ -88,6 +88,7 @@ def test_shares_of_samples_and_wilson_intervals():
         pair(squared=warm, misfit=misfit, iterations=np.r_[np.full(14, 8), np.full(6, 20)])
     )
     assert row["reached"] == 15 / 20
+    assert row["ahead"] == np.mean(warm < 0.04 / 1.01**2)
     z, n, p = 1.959964, 20, 0.75
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     ends = [(middle + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
