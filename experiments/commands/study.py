@@ -6,7 +6,7 @@ the same command continues and ends with the same tables.  Workers are processes
 `mpiexec -n 9 maxinv study ...`, or a Dask cluster.
 
 A study too long for one sitting can be run one data set at a time (`--data`), each into a folder and a report of
-its own: its networks are those of the whole study; Holm's correction is over the comparisons of one folder.
+its own: its networks are those of the whole study, and Holm's correction is over the comparisons of the whole.
 """
 
 import argparse
