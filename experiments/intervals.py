@@ -7,7 +7,7 @@ degrees of freedom, and the parts add in squares:
     half width = √((t_{S−1} s_seeds)² + (t_{n−1} s_samples)²).
 
 So the interval knows how little three seeds tell, as percentiles of the resamples do not: those of three seeds
-miss the truth two to three times too often where seeds differ more than samples (see the tests).  What both sources
+miss the truth more than twice too often where seeds differ more than samples (see the tests).  What both sources
 do together counts twice, which errs on the wide side.  A source with one draw has no part: the interval is then
 over the other alone.
 Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 6, 12; for parts with quantiles of their

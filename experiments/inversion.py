@@ -18,6 +18,7 @@ import maxwell
 from experiments.errors import StudyError
 from experiments.files import read_json
 from experiments.outside import TrainingRange, Verdict
+from experiments.seen import Seen
 from maxwell import AccuracyError, ForwardMap, MaxwellError, SlowPathWarning
 from maxwell.inversion import Gaussian, gauss_newton
 from surrogates.model import Model, load
@@ -141,14 +142,10 @@ def invert(
     network = replace(network, residuals=nothing.copy())
     refined, expected = None, 1.0
     if refine:
-        from experiments.protocol.methods.seen import Seen
-
         if mesh_errors is None:
             mesh_errors = np.zeros((0, observations.shape[1]), observations.dtype)
-        gaussian, seen = (
-            Gaussian.of(problem.prior, DRAWS),
-            Seen.through(forward, mesh_errors, noise, real=True),
-        )
+        gaussian = Gaussian.of(problem.prior, DRAWS)
+        seen = Seen.of(forward, mesh_errors, noise, real=True)
         size = np.mean(np.abs(mesh_errors) ** 2) if len(mesh_errors) else 0.0
         expected = float(np.sqrt(1 + size / noise**2))
         refined = replace(

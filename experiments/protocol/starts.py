@@ -17,8 +17,8 @@ def hybrid(found: list[Entry]) -> list[Row]:
     """Gauss-Newton from the network beside its cold start, a row a problem that has both, at the place that counts.
 
     reached : share of samples whose error from the network is at most 1 + `MARGIN` times that from cold.
-    ahead : of those where that from cold is more than 1 + `MARGIN` times it.  Where errors are a few deviations of
-    the posterior, where a descent stops in the one minimum decides, and as many are ahead as do not reach.
+    ahead : share where that from cold is more than 1 + `MARGIN` times it.  Two descents into one minimum stop at
+    different points of it, by chance one ahead or the other: `reached` alone would count half of that as failure.
     fitted : as reached, of the data misfit, on the few samples that have one.
     fewer : share of samples with fewer iterations.
     These with Wilson's 95 % intervals.  iterations : mean of linearisations, those of restarts too.  change : mean

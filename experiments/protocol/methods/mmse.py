@@ -4,9 +4,9 @@ import numpy as np
 
 from experiments.protocol.known import Answers, Known
 from experiments.protocol.methods.base import Method, timed
-from experiments.protocol.methods.seen import Seen
-from experiments.protocol.methods.unknowns import branches, gaussian, is_linear
+from experiments.protocol.methods.unknowns import branches, gaussian, is_linear, seen_through
 from experiments.protocol.scores import Ruler
+from experiments.seen import Seen
 from maxwell import inversion
 
 NEGLIGIBLE = 1e-6
@@ -52,7 +52,7 @@ class MMSE(Method):
     def _estimator(self, deviation):
         if deviation not in self._estimators:
             level = deviation / self._known.dataset.noise_reference
-            self._estimators[deviation] = _Estimator(self._known, Seen.of(self._known, deviation), level)
+            self._estimators[deviation] = _Estimator(self._known, seen_through(self._known, deviation), level)
         return self._estimators[deviation]
 
 

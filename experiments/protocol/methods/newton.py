@@ -7,8 +7,7 @@ import numpy as np
 
 from experiments.protocol.known import Answers, Known
 from experiments.protocol.methods.base import Method
-from experiments.protocol.methods.seen import Seen
-from experiments.protocol.methods.unknowns import branches, gaussian, is_linear
+from experiments.protocol.methods.unknowns import branches, gaussian, is_linear, seen_through
 from maxwell import AccuracyError, MaxwellError, inversion
 
 
@@ -48,7 +47,7 @@ class GaussNewton(Method):
 
     def estimate(self, observations: np.ndarray, deviation: float) -> Answers:
         """As in `Method`; about the cost of ten to thirty linearisations a row."""
-        seen, prior, found, seconds = Seen.of(self._known, deviation), gaussian(self._known), [], []
+        seen, prior, found, seconds = seen_through(self._known, deviation), gaussian(self._known), [], []
         for row in observations:
             began = time.perf_counter()
             found.append(self._descend(row[None], seen, prior))

@@ -7,8 +7,7 @@ import numpy as np
 
 from experiments.protocol.known import Answers, Known
 from experiments.protocol.methods.base import Method
-from experiments.protocol.methods.seen import Seen
-from experiments.protocol.methods.unknowns import is_linear
+from experiments.protocol.methods.unknowns import is_linear, seen_through
 from maxwell import inversion
 
 EFFORT = 1.0
@@ -45,7 +44,7 @@ class PosteriorMean(Method):
 
     def estimate(self, observations: np.ndarray, deviation: float) -> Answers:
         """As in `Method`; the random numbers of a row follow from its data."""
-        seen, found, seconds = Seen.of(self._known, deviation), [], []
+        seen, found, seconds = seen_through(self._known, deviation), [], []
         forward, prior = seen.map, self._known.problem.prior
         for row in observations:
             began = time.perf_counter()

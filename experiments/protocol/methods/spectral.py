@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.protocol.known import Answers, Known
 from experiments.protocol.methods.base import Method
-from experiments.protocol.methods.seen import Seen
-from experiments.protocol.methods.unknowns import branches, gaussian
+from experiments.protocol.methods.unknowns import branches, gaussian, seen_through
+from experiments.seen import Seen
 from maxwell import inversion
 
 
@@ -58,7 +58,7 @@ class Spectral(Method):
 
     def _system(self, deviation):
         if deviation not in self._systems:
-            seen = Seen.of(self._known, deviation)
+            seen = seen_through(self._known, deviation)
             system = inversion.WhitenedSystem(seen.map, 1.0, gaussian(self._known))
             self._systems[deviation] = seen, system
         return self._systems[deviation]

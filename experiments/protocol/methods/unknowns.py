@@ -1,4 +1,4 @@
-"""What is known of the unknown: its branches, whether the data are linear in it, its mean and covariance."""
+"""What is known of the unknown and of the map: branches, mean and covariance; linearity, and the mesh's error."""
 
 import functools
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from data.mesh_error import mesh_error
 from experiments.protocol.known import Known
+from experiments.seen import Seen
 from maxwell import inversion
 from maxwell.forward import LinearForwardMap
 
@@ -40,6 +42,17 @@ def branches(known: Known) -> Callable[[np.ndarray], np.ndarray] | None:
 def is_linear(known: Known) -> bool:
     """Whether the data are linear in the unknown."""
     return isinstance(known.forward, LinearForwardMap)
+
+
+def seen_through(known: Known, deviation: float) -> Seen:
+    """Map and data over noise and mesh error; a solve for each validation sample, once a data set."""
+    real = not np.iscomplexobj(known.valid.parameters)
+    return Seen.of(known.forward, _mesh_error(known), deviation, real)
+
+
+@once
+def _mesh_error(known: Known) -> np.ndarray:
+    return mesh_error(known.dataset)
 
 
 @once

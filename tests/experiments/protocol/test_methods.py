@@ -18,7 +18,6 @@ from experiments.protocol.methods import (
 )
 from experiments.protocol.methods.features import Features, natural
 from experiments.protocol.methods.kernel_ridge import Setting
-from experiments.protocol.methods.seen import Seen
 from experiments.protocol.scores import Ruler
 
 NOISE = 0.02
@@ -148,7 +147,7 @@ def test_posterior_mean_is_best_and_linear_mmse_best_of_the_spectral_ones(known,
 def test_data_as_seen_are_white(known):
     """Noise and the errors of the mesh together have unit variance, and the map sees them as F does."""
     at = known("magnetisation_small")
-    seen = Seen.of(at, at.deviation(NOISE))
+    seen = unknowns.seen_through(at, at.deviation(NOISE))
     errors = at.valid.observations - at.forward.batch(at.valid.parameters)
     noise = at.deviation(NOISE) * np.random.default_rng(0).standard_normal((4000, errors.shape[1]))
     rows = seen.data(noise + errors[np.arange(4000) % len(errors)])
@@ -161,7 +160,7 @@ def test_data_as_seen_are_white(known):
 def test_mesh_error_counts_as_noise_in_a_nonlinear_map_too(known):
     """The Jacobian of what is seen is that of the map, seen."""
     at = known("demo")
-    seen = Seen.of(at, at.deviation(NOISE))
+    seen = unknowns.seen_through(at, at.deviation(NOISE))
     theta = at.valid.parameters[0]
     value, jacobian = seen.map.linearise(theta)
     step = 1e-4 * at.train.parameters.std(axis=0)
@@ -195,7 +194,7 @@ def test_hybrid_ends_no_higher_than_it_starts(known, fitted):
     starts[0] += 100.0
     ends = Hybrid(at, known_of(observed, starts)).estimate(observed, deviation).theta
 
-    seen, prior = Seen.of(at, deviation), unknowns.gaussian(at)
+    seen, prior = unknowns.seen_through(at, deviation), unknowns.gaussian(at)
     rows, precision = seen.data(observed), np.linalg.inv(prior.covariance)
 
     def objective(row, theta):

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.mesh_error import ObservationError, mesh_error
+from data.mesh_error import ObservationError
 from data.transforms import realify
-from experiments.protocol.known import Known
-from experiments.protocol.methods.unknowns import once
 from maxwell.forward import ForwardMap, LinearForwardMap, Response
 
 
@@ -40,23 +38,14 @@ class Seen:
         return _SeenLinear(self) if isinstance(self.forward, LinearForwardMap) else _SeenMap(self)
 
     @classmethod
-    def of(cls, known: Known, deviation: float) -> "Seen":
-        """At a level of noise σ, √E|n|² of complex data; a solve for each validation sample, once a data set."""
-        return cls.through(
-            known.forward, _mesh_error(known), deviation, not np.iscomplexobj(known.valid.parameters)
-        )
+    def of(cls, forward: ForwardMap, errors: np.ndarray, deviation: float, real: bool) -> "Seen":
+        """At a level of noise σ, √E|n|² of complex data, for a map whose mesh makes errors (k, m) at some unknowns.
 
-    @classmethod
-    def through(cls, forward: ForwardMap, errors: np.ndarray, deviation: float, real: bool) -> "Seen":
-        """Of a map whose mesh makes errors (k, m) at some unknowns, `real` or complex ones; k = 0 for none."""
+        k = 0 : the mesh is not known to err.  real : whether unknowns are real.
+        """
         stacked = real and np.iscomplexobj(errors)
         errors, each = (realify(errors), deviation / np.sqrt(2)) if stacked else (errors, deviation)
         return cls(forward, stacked, ObservationError.of(errors, each))
-
-
-@once
-def _mesh_error(known):
-    return mesh_error(known.dataset)
 
 
 class _SeenMap(ForwardMap):
