@@ -151,7 +151,7 @@ def mesh_errors(known: data.Dataset | None, mesh: dict[str, Any] | None) -> np.n
 
     if known is None or mesh != known.manifest.recipe.training_mesh or "valid" not in known.splits:
         return None
-    if mesh_error.kept(known) is None:
+    if known.split("valid").mesh != mesh and mesh_error.kept(known) is None:
         _notice(
             f"the error of the mesh counts as noise: {len(known.split('valid'))} validation samples are solved "
             "on it."

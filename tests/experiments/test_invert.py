@@ -152,12 +152,13 @@ def test_the_error_of_the_mesh_counts_as_noise_where_it_is_known(invert, run, da
     assert "misfit" not in told["known"]
 
 
-def test_only_the_mesh_of_training_has_a_known_error(dataset):
+def test_only_the_mesh_of_training_has_a_known_error(dataset, recwarn):
     opened = data.open(dataset)
     mesh = opened.split("train").mesh
     assert inversion_inputs.mesh_errors(opened, mesh).shape == (0, opened.observations.shape[1])
     assert inversion_inputs.mesh_errors(opened, {**mesh, "cells": 4}) is None
     assert inversion_inputs.mesh_errors(None, mesh) is None
+    assert not recwarn.list  # nothing is solved: validation samples are of this mesh
 
 
 def test_without_a_mesh_nothing_is_solved_and_that_is_said(invert, run, measured, tmp_path):
