@@ -26,6 +26,9 @@ from surrogates.model import Model, load
 DRAWS = 1000
 """Draws of the prior behind the mean and covariance that Gauss-Newton takes."""
 
+DESCENT = 10
+"""Linearisations that a descent takes, about: whether it pays to prepare the map for them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
@@ -159,8 +162,7 @@ def invert(
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SlowPathWarning)
-        if forward.pays_to_prepare(count):
-            forward.prepare()
+        forward.prepare_for(count * (1 if refined is None else DESCENT))
         for row, (theta, d) in enumerate(zip(estimates, observations, strict=True)):
             began = time.perf_counter()
             try:

@@ -1,5 +1,6 @@
 """The contract of a discretised forward map, whatever its physics."""
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,11 @@ class ForwardMap(ABC):
         """F(θ): (p,) → (m,) complex128."""
         return self.solve(theta).observation
 
+    @property
+    def prepared(self) -> bool:
+        """Whether a fast path is ready: never, for a map that has none."""
+        return False
+
     def pays_to_prepare(self, samples: int) -> bool:
         """Whether so many samples are worth a call of `prepare`: never, for a map that has no faster path.
 
@@ -89,6 +95,19 @@ class ForwardMap(ABC):
         cache : a folder where the result is kept for other processes and runs; None for this process's memory.
         """
         return {}
+
+    def prepare_for(self, samples: int) -> bool:
+        """Prepare if so many samples are worth it; whether a fast path is now ready.
+
+        Where memory has no room for it, says so with a SlowPathWarning: slower, and nothing else.
+        """
+        if self.prepared or not self.pays_to_prepare(samples):
+            return self.prepared
+        try:
+            self.prepare()
+        except MaxwellError as error:
+            warnings.warn(f"No fast path: {error}", SlowPathWarning, stacklevel=3)
+        return self.prepared
 
     def batch(self, thetas) -> np.ndarray:
         """F of each row: (n, p) → (n, m) complex128; of no row only where the map has m as `observations`."""

@@ -63,7 +63,7 @@ class Known:
 class Answers:
     """What a method says to n observations.
 
-    theta (n, p) : estimates.  seconds (n,) : time that each took, or the share in that of all.
+    theta (n, p) : estimates.  seconds (n,) : processor time that each took, or the share in that of all.
     extras : anything else that the method counts, name to (n,), such as iterations.
     """
 

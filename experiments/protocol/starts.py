@@ -9,8 +9,8 @@ COLD = "gauss-newton"
 MARGIN = 0.01
 """By how much, relatively, an error or a misfit may be larger and still count as reached.
 
-Gauss-Newton stops within a tenth of a posterior deviation of its minimum, so two descents into one minimum end at
-errors that differ by as much: up to 0.8 % on voxels and balls of the quick study."""
+Gauss-Newton stops near its minimum and not at it (`methods.newton.TOLERANCE`), so two descents into one minimum end
+at errors that differ a little."""
 
 
 def hybrid(found: list[Entry]) -> list[Row]:

@@ -221,11 +221,7 @@ class ConductivityMap(ForwardMap):
 
     def batch(self, thetas) -> np.ndarray:
         """F of each row: (n, p) → (n, m) complex128; prepares a fast path in memory when n makes it worth while."""
-        if not self.prepared and self.pays_to_prepare(len(thetas)):
-            try:
-                self.prepare()
-            except MaxwellError as error:  # no room: slower, and nothing else
-                warnings.warn(f"No fast path: {error}", SlowPathWarning, stacklevel=2)
+        self.prepare_for(len(thetas))
         return super().batch(thetas)
 
     def solve(self, theta) -> Response:

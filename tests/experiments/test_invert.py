@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import data
+import maxwell
 from data import mesh_error
 from experiments import cli, inversion, inversion_files, inversion_inputs
 from experiments.outside import Bounded, Verdict
@@ -233,14 +234,13 @@ def test_a_support_without_interior_is_not_asked(run, measured):
 
 
 def test_an_estimate_that_the_forward_map_refuses_leaves_the_others(run, measured):
-    class Refusing:
-        def pays_to_prepare(self, samples):
-            return False
+    class Refusing(maxwell.ForwardMap):
+        dofs, linearise = 0, None
 
-        def __call__(self, theta):
+        def solve(self, theta):
             if theta[0] == theta_of_1[0]:
                 raise inversion.MaxwellError("theta is refused.")
-            return measured[0]
+            return maxwell.Response(measured[0])
 
     trained = inversion.trained(run)
     theta_of_1 = trained.model.estimate(measured[:3])[1]

@@ -60,6 +60,22 @@ def test_an_estimate_with_the_symmetry_stays_as_it_is():
     np.testing.assert_allclose(found, np.repeat(mean[None], 9, axis=0), atol=1e-15)
 
 
+@pytest.mark.parametrize(("rows", "calls"), [(1000, 1), (16, 5), (1, 9)])
+def test_all_turns_of_a_block_are_one_estimate(monkeypatch, rows, calls):
+    """Nine observations, two a block of sixteen, one a block at least; however many there are."""
+    plain, d, sizes = turned_model(None), observations(), []
+
+    def counted(observations):
+        sizes.append(len(observations))
+        return plain.estimate(observations)
+
+    whole = TURNS.mean(plain.estimate, d)
+    monkeypatch.setattr("data.turns.ROWS", rows)
+    np.testing.assert_allclose(TURNS.mean(counted, d), whole, atol=1e-13)
+    assert len(sizes) == calls
+    assert sum(sizes) == len(TURNS) * len(d)
+
+
 def test_files_and_programs_hold_them(tmp_path):
     made, d = turned_model(), observations()
     made.save(tmp_path / "model.pt")

@@ -251,8 +251,8 @@ def prices(material: Material) -> Chart:
     return Chart(
         "prices",
         "Error against the time of one inversion",
-        "Lower left is better. Times are of one observation alone on one core of this machine, without training or "
-        "the preparation of a method, and do not repeat to the digit."
+        "Lower left is better. Times are of the processor, for one observation alone on one core of this machine, "
+        "without training or the preparation of a method, and do not repeat to the digit."
         f"{max(map(_one, material.problems), key=len)}",
         Axis("seconds of one inversion", log=True),
         Axis("error relative to that of the prior mean", log=True),

@@ -19,6 +19,7 @@ from experiments.protocol.methods import (
 from experiments.protocol.methods.features import Features, natural
 from experiments.protocol.methods.kernel_ridge import Setting
 from experiments.protocol.scores import Ruler
+from experiments.protocol.starts import MARGIN
 
 NOISE = 0.02
 FEW = 4
@@ -183,6 +184,34 @@ def test_gauss_newton_from_the_truth_needs_fewer_linearisations(known, fitted, n
     warm = Hybrid(at, known_of(observed, test.parameters)).estimate(observed, deviation)
     assert warm.extras["iterations"].mean() < cold.extras["iterations"].mean()
     assert (warm.extras["starts"] == 1).all()
+
+
+def test_two_descents_into_one_minimum_end_at_one_error(known, fitted):
+    """So that a start is judged by where it leads and not by where its descent happens to stop."""
+    at = known("demo")
+    observed, truth = (
+        at.valid.take(slice(0, 2 * FEW)).observe(NOISE),
+        at.valid.take(slice(0, 2 * FEW)).parameters,
+    )
+    deviation, starts = (
+        at.deviation(NOISE),
+        fitted("demo", "kernel-ridge").estimate(observed, at.deviation(NOISE)),
+    )
+    cold = fitted("demo", "gauss-newton").estimate(observed, deviation)
+    warm = Hybrid(at, known_of(observed, starts.theta)).estimate(observed, deviation)
+    one = np.isclose(cold.extras["own_misfit"], warm.extras["own_misfit"], rtol=1e-4)
+    assert one.sum() > FEW
+    errors = [Ruler.of(at).squared(answers.theta[one], truth[one]) ** 0.5 for answers in (cold, warm)]
+    np.testing.assert_allclose(*errors, rtol=MARGIN / 2)
+
+
+def test_the_map_of_gauss_newton_is_prepared_where_that_pays_for_a_study(known, fitted):
+    for name in ("voxels_small", "demo"):
+        forward = unknowns.prepared(known(name))
+        assert forward.prepared
+        assert forward.pays_to_prepare(unknowns.SOLVES)
+        theta = known(name).train.parameters[0]
+        np.testing.assert_allclose(forward(theta), known(name).train.observations[0], rtol=1e-7)
 
 
 def test_hybrid_ends_no_higher_than_it_starts(known, fitted):
