@@ -144,7 +144,8 @@ def test_persistent_workers_give_the_eager_rows_of_every_epoch(dataset, start, w
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_shuffle_with_a_generator_repeats(dataset, workers):
-    (first, second), again = forking.alone(forking.twice, dataset.path, workers)
+    run = forking.alone if workers else (lambda function, *arguments: function(*arguments))
+    (first, second), again = run(forking.twice, dataset.path, workers)
     np.testing.assert_array_equal(again, (first, second))
     np.testing.assert_array_equal(first, forking.orders(dataset.path, 0)[0])
     assert not np.array_equal(first, second)

@@ -1,6 +1,7 @@
 """Gauss-Newton with the exact Jacobian: from a cold start, and from an estimate."""
 
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from experiments.protocol.known import Answers, Known
 from experiments.protocol.methods.base import Method
 from experiments.protocol.methods.unknowns import branches, gaussian, is_linear, prepared, seen_through
-from maxwell import AccuracyError, MaxwellError, inversion
+from maxwell import AccuracyError, MaxwellError, SlowPathWarning, inversion
 
 TOLERANCE = 1e-3
 """Full step, in posterior standard deviations, below which a descent ends.
@@ -116,7 +117,9 @@ class Hybrid(GaussNewton):
 
 
 def _minimum(seen, data, prior, start):
-    return inversion.gauss_newton(seen, data, 1.0, prior, start=start, tolerance=TOLERANCE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SlowPathWarning)  # no news of a trial point
+        return inversion.gauss_newton(seen, data, 1.0, prior, start=start, tolerance=TOLERANCE)
 
 
 def _starts(notes):

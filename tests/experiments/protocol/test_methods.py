@@ -61,7 +61,7 @@ def cheap():
         patch.setattr(kernel_ridge, "PENALTIES", (1e-4, 1e-2))
         patch.setattr(boosted_trees, "OUTPUTS", 3)
         patch.setattr(boosted_trees, "ROUNDS", 20)
-        patch.setattr(posterior_mean, "EFFORT", 0.2)
+        patch.setattr(posterior_mean, "EFFORT", 0.05)
         patch.setattr(unknowns, "DRAWS", 2000)
         yield
 
