@@ -147,6 +147,8 @@ def piece(
     method = Hybrid(known, runs.load(start).estimate) if start else _kind(key).fit(known)
     answers = method.estimate(view.observe(noise), known.deviation(noise))
     found = {"theta": answers.theta, "seconds": answers.seconds, **answers.extras}
+    if answers.settled is not None:
+        found["settled"] = answers.settled
     about = {"key": key, "label": method.label, "kind": method.kind, "extras": list(answers.extras)}
     Sheet({asked.main: found}, about).write(path)
 
@@ -168,7 +170,8 @@ def collected(
         for name in parts[0].arrays[asked.main]
     }
     extras = {name: arrays[name] for name in parts[0].about["extras"]}
-    scored = score(asked, known, asked.main, Answers(arrays["theta"], arrays["seconds"], extras))
+    answers = Answers(arrays["theta"], arrays["seconds"], extras, arrays.get("settled"))
+    scored = score(asked, known, asked.main, answers)
     about = {name: parts[0].about[name] for name in ("key", "label", "kind")}
     Sheet({asked.main: scored}, {**about, "fit": 0.0, "one": float(np.median(arrays["seconds"]))}).write(path)
 

@@ -65,8 +65,10 @@ class Answers:
 
     theta (n, p) : estimates.  seconds (n,) : processor time that each took, or the share in that of all.
     extras : anything else that the method counts, name to (n,), such as iterations.
+    settled (n, p) : where a descent would come to rest, whose estimate stops as soon as noise allows; in no time.
     """
 
     theta: np.ndarray
     seconds: np.ndarray
     extras: dict[str, np.ndarray]
+    settled: np.ndarray | None = None

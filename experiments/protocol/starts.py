@@ -9,16 +9,16 @@ COLD = "gauss-newton"
 MARGIN = 0.01
 """By how much, relatively, an error or a misfit may be larger and still count as reached.
 
-Gauss-Newton stops near its minimum and not at it (`methods.newton.TOLERANCE`), so two descents into one minimum end
-at errors that differ a little."""
+Descents are compared where they come to rest (`methods.newton.SETTLED`), near the minimum and not at it: two into
+one minimum end at errors that differ a little."""
 
 
 def hybrid(found: list[Entry]) -> list[Row]:
     """Gauss-Newton from the network beside its cold start, a row a problem that has both, at the place that counts.
 
-    reached : share of samples whose error from the network is at most 1 + `MARGIN` times that from cold.
-    ahead : share where that from cold is more than 1 + `MARGIN` times it.  Two descents into one minimum stop at
-    different points of it, by chance one ahead or the other: `reached` alone would count half of that as failure.
+    reached : share of samples whose error from the network is at most 1 + `MARGIN` times that from cold, both where
+    the descents come to rest; estimates, times and iterations are those of descents that stop where noise allows.
+    ahead : share where that from cold is more than 1 + `MARGIN` times it.
     fitted : as reached, of the data misfit, on the few samples that have one.
     fewer : share of samples with fewer iterations.
     These with Wilson's 95 % intervals.  iterations : mean of linearisations, those of restarts too.  change : mean
@@ -30,7 +30,7 @@ def hybrid(found: list[Entry]) -> list[Row]:
         if key != HYBRID or cold is None:
             continue
         squares, misfits, iterations = (
-            _pair(cold, warm, name) for name in ("squared", "misfit", "iterations")
+            _pair(cold, warm, name) for name in ("settled", "misfit", "iterations")
         )
         row = {"data": data, "noise": noise, "samples": squares.shape[1]}
         row |= _share("reached", squares[1] <= (1 + MARGIN) ** 2 * squares[0])

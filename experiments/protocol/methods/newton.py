@@ -11,11 +11,11 @@ from experiments.protocol.methods.base import Method
 from experiments.protocol.methods.unknowns import branches, gaussian, is_linear, prepared, seen_through
 from maxwell import AccuracyError, MaxwellError, SlowPathWarning, inversion
 
-TOLERANCE = 1e-3
-"""Full step, in posterior standard deviations, below which a descent ends.
+SETTLED = 0.01
+"""Full step, in posterior standard deviations, below which a descent has come to rest.
 
-A tenth, which noise leaves undecided too, would make two descents into one minimum differ by up to some percent of
-their error, so that a start could not be judged by where it leads."""
+Estimates stop at a tenth, for noise does not tell such points apart; but errors of two descents into one minimum
+then differ by some percent, and a start could not be judged by where it leads."""
 
 
 class GaussNewton(Method):
@@ -25,7 +25,9 @@ class GaussNewton(Method):
     nearest: at the mean of all, balls have no contrast and the data do not depend on where they are.
 
     The error of the mesh counts as noise (`Seen`): a wrong basin is told from it, and it is not fitted.  The map's
-    fast path is prepared beforehand, where it has one.  A descent ends at a full step below `TOLERANCE`.
+    fast path is prepared beforehand, where it has one.
+
+    Answers tell besides where the descent comes to rest (`SETTLED`) if it goes on, which is in no time or count.
 
     Extras: iterations (linearisations, those of restarts too), own_misfit (1 is noise and mesh error), starts.
     Not for linear maps, where `MMSE` with the same prior is the minimum in closed form.
@@ -57,11 +59,13 @@ class GaussNewton(Method):
     def estimate(self, observations: np.ndarray, deviation: float) -> Answers:
         """As in `Method`; about the cost of ten to thirty linearisations a row."""
         seen, prior = seen_through(self._known, deviation, self._forward), gaussian(self._known)
-        found, seconds = [], []
+        found, seconds, settled = [], [], []
         for row in observations:
             began = time.process_time()
             found.append(self._descend(row[None], seen, prior))
             seconds.append(time.process_time() - began)
+            rest = {"tolerance": SETTLED, "restarts": 0}
+            settled.append(_minimum(seen.map, seen.data(row[None])[0], prior, found[-1].theta, **rest).theta)
         return Answers(
             np.array([each.theta for each in found]),
             np.array(seconds),
@@ -70,6 +74,7 @@ class GaussNewton(Method):
                 "own_misfit": np.array([each.misfit for each in found]),
                 "starts": np.array([_starts(each.trace.notes) for each in found]),
             },
+            np.array(settled),
         )
 
     def _descend(self, observation, seen, prior):
@@ -116,10 +121,10 @@ class Hybrid(GaussNewton):
         return np.clip(self._start(observation)[0], prior.low, prior.high)
 
 
-def _minimum(seen, data, prior, start):
+def _minimum(seen, data, prior, start, **how):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SlowPathWarning)  # no news of a trial point
-        return inversion.gauss_newton(seen, data, 1.0, prior, start=start, tolerance=TOLERANCE)
+        return inversion.gauss_newton(seen, data, 1.0, prior, start=start, **how)
 
 
 def _starts(notes):

@@ -208,6 +208,7 @@ def _yardsticks(rng, home: Folder, noise: float, difficulty, truth) -> None:
         arrays = {p: _arrays(rng, p, main, SIZES[key], difficulty[p], truth) for p in here}
         if key in ("gauss-newton", "hybrid"):
             arrays[main] |= {"iterations": np.full(16, 9.0 if key == "hybrid" else 12.0)}
+            arrays[main] |= {"settled": arrays[main]["squared"]}
             kept = {k: v if k in ("directions", "best") else v[:5] for k, v in arrays[main].items()}
             arrays = {main: kept}
         about = {"key": key, "label": label, "kind": "classical", "fit": 0.1, "one": 2e-3}

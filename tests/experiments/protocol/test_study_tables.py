@@ -73,7 +73,7 @@ def test_a_bound_of_zero_has_no_distance():
 
 
 def pair(**changes):
-    cold = {"squared": np.full(20, 0.04), "iterations": np.full(20, 12), "misfit": np.full(6, 1.0)}
+    cold = {"settled": np.full(20, 0.04), "iterations": np.full(20, 12), "misfit": np.full(6, 1.0)}
     warm = {**cold, **changes}
     return [entry("gauss-newton", **cold), entry("hybrid", "hybrid", **warm)]
 
@@ -85,7 +85,7 @@ def test_shares_of_samples_and_wilson_intervals():
     warm[9:12] *= 0.5
     misfit = np.array([1.0, 0.9, 1.02, np.nan, 1.005, 1.5])
     (row,) = starts.hybrid(
-        pair(squared=warm, misfit=misfit, iterations=np.r_[np.full(14, 8), np.full(6, 20)])
+        pair(settled=warm, misfit=misfit, iterations=np.r_[np.full(14, 8), np.full(6, 20)])
     )
     assert row["reached"] == 15 / 20
     assert row["ahead"] == np.mean(warm < 0.04 / 1.01**2)
@@ -108,7 +108,7 @@ def test_a_misfit_that_the_cold_start_lacks_is_reached():
 
 
 def test_the_first_samples_of_both_are_compared_and_nothing_without_both():
-    cold, warm = pair(squared=np.full(7, 0.01), iterations=np.full(7, 3))
+    cold, warm = pair(settled=np.full(7, 0.01), iterations=np.full(7, 3))
     (row,) = starts.hybrid([cold, warm])
     assert (row["samples"], row["reached"], row["change"]) == (7, 1, -9)
     assert not starts.hybrid([cold])
