@@ -168,7 +168,8 @@ def starts(material: Material) -> Finding | None:
     later = sum(row["change_low"] > 0 for row in rows)
     sentence = (
         f"From the network's estimate, Gauss-Newton reaches the error of its own cold start in {reached} of "
-        f"samples, both where they come to rest, and takes fewer iterations in {fewer}. The mean number of iterations is smaller on {sooner} of "
+        f"samples, both where they come to rest, and takes fewer iterations in {fewer}. The mean number of "
+        f"iterations is smaller on {sooner} of "
         f"{len(rows)} problems, larger on {later}; on {len(rows) - sooner - later} {NONE_SHOWN}."
     )
     details = tuple(
