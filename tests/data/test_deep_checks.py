@@ -31,6 +31,7 @@ def extras(here, tmp_path_factory):
         return data.generate(recipe, tmp_path_factory.mktemp("extras") / "fast", 1, executor=here)
 
 
+@pytest.mark.slow
 def test_a_shard_of_failures_alone_is_sound_and_its_neighbours_are_read(extras):
     (finding,) = data.validate(extras.path)
     assert (finding.severity, finding.file) == ("note", "shards/crowded-00000.2-failed.h5")
@@ -45,6 +46,7 @@ def test_a_shard_of_failures_alone_is_sound_and_its_neighbours_are_read(extras):
     assert extras.split("crowded").parameters.shape == (0, 10)
 
 
+@pytest.mark.slow
 def test_extras_of_another_size_than_the_recipe_asks_for_are_damage(extras, tmp_path):
     folder = Folder(shutil.copytree(extras.path, tmp_path / "copy"))
 
@@ -58,6 +60,7 @@ def test_extras_of_another_size_than_the_recipe_asks_for_are_damage(extras, tmp_
     assert "fields: expected shape (20, 32, 2, 2, 2, 3), found (20, 32, 1, 1, 1, 3)" in fields
 
 
+@pytest.mark.slow
 def test_samples_solved_again_from_their_seeds_tell_what_no_checksum_knows(extras, tmp_path):
     """All of them, extras too, so that those that were changed are among them; the others had the fast path."""
     assert set(extras.records["method"]) == {"low-rank update"}

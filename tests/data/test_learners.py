@@ -132,6 +132,7 @@ def test_a_loop_over_the_items_ends(dataset):
         dataset.to_torch()[24]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])
 def test_persistent_workers_give_the_eager_rows_of_every_epoch(dataset, start, workers):
     found = forking.alone(forking.epochs, dataset.path, start, workers)
@@ -142,6 +143,7 @@ def test_persistent_workers_give_the_eager_rows_of_every_epoch(dataset, start, w
         np.testing.assert_array_equal(y, expected[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_shuffle_with_a_generator_repeats(dataset, workers):
     run = forking.alone if workers else (lambda function, *arguments: function(*arguments))
@@ -263,6 +265,7 @@ def rows_of(view, rows):
     return chosen.parameters, chosen.observe(0.01), chosen.records["dofs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_processes_read_the_same_rows_at_the_same_time(dataset, start):
     found = forking.alone(forking.digests, dataset.path, start)

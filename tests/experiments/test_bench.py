@@ -19,6 +19,7 @@ def quick(tmp_path_factory):
     return json.loads(out.read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_errors_fall_under_refinement(quick):
     """On meshes this coarse the order is not that of the theory, but every refinement helps."""
     rows = quick["convergence"]["meshes"]

@@ -58,6 +58,7 @@ def test_a_finished_demo_is_not_done_again(demo, study_file, tmp_path, capsys):
     assert "report: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_run_again_the_demo_ends_the_same(demo, study_file, tmp_path):
     """SIGKILL of the whole process group at its first complete run, one of a group whose others are not there yet.
 

@@ -11,6 +11,7 @@ from experiments.bench import independent
 from experiments.bench.convergence import THETAS, recipe_meshes, relative
 from experiments.bench.tables import TARGETS
 
+pytestmark = pytest.mark.slow
 PROBLEM = maxwell.Conductivity()
 MESHES = (3, 4, 6)
 

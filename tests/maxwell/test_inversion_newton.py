@@ -216,6 +216,7 @@ def squared_error(estimate, truth):
     return error @ np.linalg.solve(estimate.covariance, error)
 
 
+@pytest.mark.slow
 def test_one_ball_is_recovered_to_the_posterior_accuracy_from_nine_of_ten_random_starts(balls):
     """Four balls, ten starts each drawn from the prior (of both signs), 0.1 % noise; each start is one descent.
 

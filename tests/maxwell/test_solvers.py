@@ -76,6 +76,7 @@ def test_coarser_low_rank_factors_take_more_steps():
     assert 0 < steps[0] < steps[1] < 60
 
 
+@pytest.mark.slow
 def test_data_through_low_rank_factors_equal_the_exact_ones():
     """On the smallest mesh here whose fronts MUMPS compresses."""
     problem = maxwell.Conductivity()

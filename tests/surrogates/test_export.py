@@ -61,6 +61,7 @@ def test_a_whole_model_as_a_module(name):
         np.testing.assert_allclose(found, model.estimate(d), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", one_rule_for_each_family())
 @pytest.mark.parametrize("way", WAYS)
 def test_every_net_is_exported(name, way, tmp_path):

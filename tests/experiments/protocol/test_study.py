@@ -137,6 +137,7 @@ def test_the_time_of_a_method_is_that_of_one_observation_alone(tiny, tmp_path, m
     assert asked[-grading.REPEATS :] == [1] * grading.REPEATS
 
 
+@pytest.mark.slow
 def test_the_same_study_again_gives_the_same_tables_and_bytes(tiny, tmp_path):
     """From nothing but the data: tuning, training and scoring anew, in another number of workers."""
     made, folder = tiny
