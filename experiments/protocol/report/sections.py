@@ -190,7 +190,13 @@ def _share(row: Row, key: str) -> str:
 
 
 def tuned(problem: Problem) -> Table:
-    """The settings that the tuning chose for each network or the study gave, and the horizon it ended with."""
+    """The settings that the tuning chose for each network or the study gave, and the horizon it ended with.
+
+    An arrow tells the largest or the least value of all trials of a network: what is best may lie beyond it.
+    """
+    tried: dict[str, list[Row]] = {}
+    for row in problem.material.tables["tuning"]:
+        tried.setdefault(row["variant"], []).append(row)
     chosen = {row["variant"]: row for row in problem.material.tables["tuning"] if row["chosen"] == "True"}
     rows = []
     for entry in (entry for entry in problem.entries if entry.variant):
@@ -198,19 +204,28 @@ def tuned(problem: Problem) -> Table:
         spec = problem.material.plan.run(entry.variant, given, 0) if given else None
         row = chosen[entry.name] if given is None else {key: getattr(spec, key) for key in _SETTINGS}
         steps = entry.variant.cell.family != "feed-forward" and None not in ends
+        trials = tried.get(entry.name, []) if given is None else []
+        said = [number(row[key]) + _extreme(row[key], [trial[key] for trial in trials]) for key in _SETTINGS]
         rows.append(
             [
                 problem.label(entry.name),
-                number(row["learning_rate"]),
-                number(row["weight_decay"]),
-                number(row["horizon"]) if steps else "",
+                *said[:2],
+                said[2] if steps else "",
                 f"{np.mean(ends):.3g} ({min(ends):.3g} to {max(ends):.3g})" if steps else "",
                 "given, not tuned" if given else number(row["valid_loss"]),
                 str(len(entry.sheets)),
             ]
         )
     head = "network|learning rate|weight decay|horizon at the start|horizon after training (range of seeds)"
-    return Table("Settings of the networks", [*head.split("|"), "validation loss", "seeds"], rows)
+    caption = (
+        "Settings of the networks (↑ ↓: the largest or the least of all trials; what is best may lie beyond)"
+    )
+    return Table(caption, [*head.split("|"), "validation loss", "seeds"], rows)
+
+
+def _extreme(value: float, tried: list[float]) -> str:
+    ends = {max(tried): " ↑", min(tried): " ↓"} if len(set(tried)) > 1 else {}
+    return ends.get(value, "")
 
 
 _SETTINGS = ("learning_rate", "weight_decay", "horizon")

@@ -195,6 +195,22 @@ def test_a_bound_is_shown_and_is_no_method(material, text):
     assert "bound: " in text
 
 
+def test_settings_at_the_end_of_what_was_tried_have_an_arrow(material):
+    """With two trials every chosen value is one end or the other; a fixed horizon was not tried at all."""
+    (problem,) = material.problems
+    trials = material.tables["tuning"]
+    for entry, row in zip(
+        [e for e in problem.entries if e.variant], sections.tuned(problem).rows, strict=True
+    ):
+        own = [trial for trial in trials if trial["variant"] == entry.name]
+        (chosen,) = (trial for trial in own if trial["chosen"] == "True")
+        for key, said in zip(("learning_rate", "weight_decay"), row[1:3], strict=True):
+            larger = chosen[key] == max(trial[key] for trial in own)
+            assert said == number(chosen[key]) + (" ↑" if larger else " ↓")
+        tuned = entry.variant.arm == "fixed-tuned"
+        assert (row[3][-1:] in ("↑", "↓")) == (tuned and entry.variant.cell.family != "feed-forward")
+
+
 def test_pages_of_what_is_no_finished_study_are_refused(tmp_path, finished):
     with pytest.raises(StudyError, match=r"there is no study here"):
         page.write(tmp_path)
