@@ -60,7 +60,8 @@ function view(box, plot) {
       layout.annotations.push({text: name, x: (k + 0.5) * width, y: 1, xref: "paper", yref: "paper", showarrow: false,
                                yanchor: "bottom", font: {size: 13}});
       return {...(u.flat ? relief(u, values[k]) : surfaces(u, values[k], level)), scene, showscale: k === 0,
-              colorbar: {x: 0.95, thickness: 12, len: 0.8}, hovertemplate: "%{x:.2f}, %{y:.2f} m: " + (u.flat ? "%{z:.3g}" : "%{value:.3g}") + "<extra></extra>"};
+              colorbar: {x: 0.94, thickness: 12, len: 0.8, title: {text: u.label, side: "right", font: {size: 11}}},
+              hovertemplate: "%{x:.2f}, %{y:.2f} m: " + (u.flat ? "%{z:.3g}" : "%{value:.3g}") + "<extra></extra>"};
     });
     return Plotly.react(plot, data, layout, CONFIG);
   };
