@@ -12,11 +12,10 @@ from experiments.depths.measure import LIMIT, kept
 from experiments.depths.spec import Depths
 from experiments.depths.tables import Found
 from experiments.depths.verdicts import family_name, steps_name
-from experiments.plots.style import figure
+from experiments.plots.style import HUES, figure
 
-# Okabe and Ito's colour-blind safe palette, in the order of the rules.
-_COLOURS = ("#56B4E9", "#777777", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 _MARKERS = "os^vDPX"
+_OTHERS = ("#777777", "#0072B2", "#000000")  # of a second rule that chooses steps alike
 
 DECADES = 10.0  # beyond which bounds are not drawn
 
@@ -43,10 +42,12 @@ def pictures(study: Depths, found: Found, tables: dict[str, Rows]) -> dict[str, 
 
 
 def _look(study, rule) -> dict[str, Any]:
-    place = list(study.spec.rules).index(rule)
-    fixed = study.spec.rules[rule].time == "fixed"
-    colour, marker = (choices[place % len(choices)] for choices in (_COLOURS, _MARKERS))
-    return {"color": colour, "marker": marker, "ms": 4, "ls": "--" if fixed else "-"}
+    rules = study.spec.rules
+    time, names = rules[rule].time, list(rules)
+    before = sum(rules[name].time == time for name in names[: names.index(rule)])
+    colour = _OTHERS[(before - 1) % len(_OTHERS)] if before else HUES[time]
+    marker = _MARKERS[names.index(rule) % len(_MARKERS)]
+    return {"color": colour, "marker": marker, "ms": 4, "ls": "--" if time == "fixed" else "-"}
 
 
 def _rules(study, family) -> list[str]:

@@ -6,6 +6,16 @@ import matplotlib
 from matplotlib.figure import Figure
 
 RESOLUTION = 140
+HUES = {
+    "fixed": "#56B4E9",
+    "uniform": "#009E73",
+    "simplex": "#E69F00",
+    "positive": "#D55E00",
+    "free": "#CC79A7",
+    "simplex-horizon": "#8A3F6A",
+}
+"""How steps are chosen and its hue in every picture, of Okabe and Ito's colour-blind safe palette."""
+
 UNDATED = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 """Suffixes of the files that a picture can be, each with what keeps dates and versions out of it."""
 

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from experiments import cli
 from experiments.errors import StudyError
 from experiments.files import write_json
+from experiments.plots.style import HUES
+from experiments.protocol import plan
 from experiments.protocol.report import charts, figures, interactive, looks, page, sections
 from experiments.protocol.report.material import Material, name_of
 from experiments.protocol.report.sections import number
@@ -218,6 +220,16 @@ def test_pages_of_what_is_no_finished_study_are_refused(tmp_path, finished):
     shutil.copytree(finished, broken, ignore=shutil.ignore_patterns("ablation.csv"))
     with pytest.raises(StudyError, match=r"lacks ablation\.csv; run `maxinv study` again"):
         page.write(broken)
+
+
+def test_steps_from_one_horizon_have_the_hue_of_every_other_picture():
+    """In the study that ships; arms that start from a tuned horizon have hues of their own."""
+    spec = plan.load("learned_steps").spec
+    hues = {arm: looks.network(spec, "resnet", arm).colour for arm in spec.arms}
+    assert len(set(hues.values())) == len(hues)
+    for rule, hue in HUES.items():
+        arms = [name for name, arm in spec.arms.items() if arm.time == rule and arm.horizon != "tuned"]
+        assert [hues[arm] for arm in arms] == [hue] * (rule != "simplex-horizon"), rule
 
 
 def test_sixteen_arms_can_be_told_apart(material):
