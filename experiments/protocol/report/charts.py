@@ -133,7 +133,8 @@ def directions(problem: Problem) -> Chart | None:
         "Root-mean-square error along each singular direction, in standard deviations of the prior: 1 is knowing "
         "nothing. Directions are ordered from the best to the least seen in the data. Dashed: the least error of "
         "any method under a Gaussian prior and the map linearised at the prior mean; below it, a method knows "
-        f"more of the prior than its covariance; far above it, it leaves out what the data say.{_one(problem)}",
+        "more of the prior than its covariance; far above it, it leaves out what the data say, or meets the error "
+        f"of the training mesh, which is not in that line.{_one(problem)}",
         Axis("singular direction, from the best seen", whole=True),
         Axis("error in standard deviations of the prior", log=True, mark=1.0),
         _panels(problem, line, [allowed]),
