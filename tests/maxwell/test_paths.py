@@ -194,6 +194,18 @@ def test_batch_without_room_for_a_fast_path_is_slow_with_a_notice(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1000.0)
     with pytest.warns(SlowPathWarning, match="No fast path.*GiB"):
         assert forward.batch(STRONG[None]).shape == (1, 1024)
+    with pytest.warns(SlowPathWarning, match="No fast path.*GiB"):
+        assert forward.prepare_for(1) is False
+
+
+def test_prepare_for_does_so_once_and_only_where_there_is_a_fast_path_that_pays():
+    forward = maxwell.Conductivity().discretise(cells=3, degree=1)
+    assert forward.prepare_for(2) is False
+    assert forward.prepare_for(10**6) is True
+    kept = forward._fast
+    assert forward.prepare_for(10**6) is True
+    assert forward._fast is kept
+    assert maxwell.Cauchy(modes=4).discretise(cells=3, degree=1).prepare_for(10**6) is False
 
 
 def test_batch_prepares_when_it_pays_and_gives_the_same(monkeypatch):
