@@ -47,11 +47,13 @@ def run(options: argparse.Namespace) -> None:
 
     from experiments.depths.run import measure_all, results
     from experiments.depths.summary import write
+    from experiments.done import sign
     from experiments.runs import locked
 
     with locked([out]):
         measure_all(study, dataset, out, options.workers)
         summary = write(study, results(study, dataset, out), digest, out)
+        sign(out / "DONE", "depths", options.quick)
     for sentence in summary["reach"] + summary["verdicts"]:
         print(sentence)
     bounds = summary["bounds"]

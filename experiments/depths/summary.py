@@ -29,6 +29,7 @@ def write(study: Depths, found: Found, digest: str, out: str | Path) -> dict[str
             figure.set_layout_engine("none")  # found once: it takes most of the time
     compared = comparisons(study, found)
     summary = {
+        "study": study.spec.model_dump(mode="json"),
         "recipe": study.spec.recipe,
         "data set": digest,
         "extent": study.extent.model_dump(),

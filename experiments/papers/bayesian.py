@@ -8,7 +8,7 @@ must come from a finer mesh.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +126,7 @@ def forward_claims(settings: Settings, networks: Networks) -> dict[str, dict[str
 def posterior_claims(
     settings: Settings, network: dict, by_noise: Mapping[str, Results]
 ) -> dict[str, dict[str, Measured]]:
-    """What the network does for the chains, over the chains of all balls, paired by ball and start."""
+    """What the network does for the chains of a ball, over the balls: two chains of one ball are no two seeds."""
     claims = {
         "surrogate-alone-is-faster": lambda found: _faster(found, SURROGATE, EXACT),
         "surrogate-alone-is-right": lambda found: _distance(found, SURROGATE),
@@ -140,25 +140,32 @@ def posterior_claims(
     return {name: {case: claim(found) for case, found in by_noise.items()} for name, claim in claims.items()}
 
 
-def pairs(found: Results, way: str, other: str) -> list[tuple[dict, dict]]:
-    """Chains of two ways with the same ball and start."""
-    return [pair for each in found for pair in zip(each[way]["chains"], each[other]["chains"], strict=True)]
+def speed(chains: Sequence[dict], per: str = "seconds") -> float:
+    """Effective samples of the worst unknown, all chains of a ball together, per second or solve of the true map.
 
-
-def speed(chain: dict, per: str = "seconds") -> float:
-    """Effective samples of the worst unknown, per second or per solve with the true map."""
-    return min(chain["effective"]) / chain[per]
+    A chain that never moved counts as one sample.
+    """
+    return float(np.sum([chain["effective"] for chain in chains], axis=0).min() / sum(c[per] for c in chains))
 
 
 def _faster(found, way, other, per="seconds"):
-    both = pairs(found, way, other)
-    means = [np.mean([speed(pair[k], per) for pair in both]) for k in (0, 1)]
+    speeds = np.array([[speed(each[name]["chains"], per) for each in found] for name in (way, other)])
+    accepted = np.mean([chain["acceptance"] for each in found for chain in each[way]["chains"]])
     note = (
-        f"{means[0]:.3g} and {means[1]:.3g} per {per.removesuffix('s')}; accepted "
-        f"{np.mean([pair[0]['acceptance'] for pair in both]):.0%}; largest R̂ "
-        f"{max(each[way]['scale'] for each in found):.3g} and {max(each[other]['scale'] for each in found):.3g}"
+        f"{speeds[0].mean():.3g} and {speeds[1].mean():.3g} per {per.removesuffix('s')}; accepted {accepted:.0%}; "
+        f"R̂ up to {MIXED} on {_mixed(found, way)} and {_mixed(found, other)} of {len(found)} balls, no step "
+        f"accepted on {_stuck(found, way)} and {_stuck(found, other)}"
     )
-    return ratio_over_seeds(*np.transpose([[speed(chain, per) for chain in pair] for pair in both]), note)
+    return ratio_over_seeds(*speeds, note)
+
+
+def _mixed(found, way):
+    return sum(each[way]["scale"] <= MIXED for each in found)
+
+
+def _stuck(found, way):
+    """Balls on which no chain ever moved."""
+    return sum(all(chain["acceptance"] == 0 for chain in each[way]["chains"]) for each in found)
 
 
 def _distance(found, way):
@@ -198,10 +205,10 @@ def _agreement(found):
 
 def _earned(found, settings, network):
     """Time saved over `TARGET` effective samples, over the time of data and training."""
-    both = pairs(found, ANCHORED, EXACT)
-    solve = np.mean([exact["seconds"] / exact["solves"] for _, exact in both])
+    solve = np.mean([exact["seconds"] / exact["solves"] for each in found for exact in each[EXACT]["chains"]])
     spent = (settings.samples + settings.held_out) * solve + network["seconds"]
-    saved = np.array([1 / speed(exact) - 1 / speed(anchored) for anchored, exact in both])
+    slow, fast = ([1 / speed(each[way]["chains"]) for each in found] for way in (EXACT, ANCHORED))
+    saved = np.subtract(slow, fast)
     even = f"even at {spent / saved.mean():.0f} effective samples" if saved.mean() > 0 else "never even"
     return over_seeds(
         TARGET * saved / spent,
@@ -211,11 +218,11 @@ def _earned(found, settings, network):
 
 
 def draw(file: Path, by_noise: Mapping[str, Results]) -> None:
-    """Effective samples per second of each way, a dot a chain, at each level of noise."""
+    """Effective samples per second of each way: a dot a ball, a line at their geometric mean; by level of noise."""
     made, axes = style.figure(len(by_noise), 1, (3.4, 3.0), sharey=True)
     for axis, (case, found) in zip(axes[0], by_noise.items(), strict=True):
         for place, way in enumerate((EXACT, SURROGATE, DELAYED, ANCHORED, LINEARISED)):
-            speeds = [speed(chain) for each in found for chain in each[way]["chains"]]
+            speeds = [speed(each[way]["chains"]) for each in found]
             axis.plot([place] * len(speeds), speeds, "o", alpha=0.5, color=f"C{place}")
             axis.plot(place, np.exp(np.mean(np.log(speeds))), "_", markersize=22, color="black")
         axis.set(title=case, yscale="log")

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import data
 from data import recipe as recipes
-from data.provenance import collect
 from data.schema import MESH_ERROR
 from experiments import training
+from experiments.done import sign
 from experiments.errors import StudyError
 from experiments.files import read_json, validated, write_json, write_text
 from experiments.progress import Progress
@@ -70,11 +69,7 @@ def _lost_worker_told(folder: Folder) -> Iterator[None]:
 
 def finish(plan: Plan, folder: Folder) -> None:
     """Write the sign that a study is complete, with its provenance; what is there already stays."""
-    if not folder.done.exists():
-        origin = collect()
-        learned = {name: version(name) for name in ("torch", "scikit-learn")}
-        origin["versions"] = origin["versions"] | learned
-        write_json(folder.done, {"title": plan.spec.title, "quick": plan.quick, "provenance": origin})
+    sign(folder.done, plan.spec.title, plan.quick)
 
 
 def check(plan: Plan) -> None:

@@ -1,6 +1,7 @@
 """The results in the repository are of what ships: claims, studies and settings of today, with every verdict.
 
-A folder of results is named as its paper or study; data sets to which a study was restricted follow, after hyphens.
+A folder of results is named as its paper or study, `depths` after its command; data sets to which a study was
+restricted follow, after hyphens.
 """
 
 import csv
@@ -12,6 +13,7 @@ import pytest
 
 import experiments
 from experiments import papers
+from experiments.depths import spec as depths
 from experiments.papers import claims
 from experiments.papers.reproduction import settings_of
 from experiments.protocol import plan
@@ -21,13 +23,22 @@ from experiments.protocol.spec import ProtocolSpec
 RESULTS = Path(experiments.__file__).parent / "results"
 PAPERS = sorted(file.parent for file in RESULTS.glob("*/claims.json"))
 STUDIES = sorted(file.parent for file in RESULTS.glob("*/study.json"))
-BOTH = [*PAPERS, *STUDIES]
+DEPTHS = sorted(file.parent for file in RESULTS.glob("*/summary.json"))
+ALL = [*PAPERS, *STUDIES, *DEPTHS]
 
 
 def test_every_folder_is_a_paper_or_a_study():
     assert PAPERS
     assert STUDIES
-    assert set(BOTH) == {path for path in RESULTS.iterdir() if path.is_dir()}
+    assert set(ALL) == {path for path in RESULTS.iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize("folder", DEPTHS, ids=lambda folder: folder.name)
+def test_the_study_of_depth_is_the_one_that_ships_at_full_size(folder):
+    study, summary = depths.load(None, quick=False), json.loads((folder / "summary.json").read_text("utf-8"))
+    assert summary["study"] == study.spec.model_dump(mode="json")
+    assert summary["cells"] == len(study.cells)
+    assert not json.loads((folder / "DONE").read_text("utf-8"))["quick"]
 
 
 def study_of(folder):
@@ -99,7 +110,7 @@ def test_a_paper_is_the_one_that_ships_at_full_size(folder):
     ]
 
 
-@pytest.mark.parametrize("folder", BOTH, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", ALL, ids=lambda folder: folder.name)
 def test_results_are_small_and_name_no_folder_of_the_machine_that_made_them(folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 1.5e6

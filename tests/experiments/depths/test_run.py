@@ -40,6 +40,10 @@ def test_it_ends_in_tables_pictures_and_verdicts(whole, depths_file):
     assert summary["bounds"]["outside"] == 0
     assert len(summary["verdicts"]) == len(summary["comparisons"]) == 4 * (2 * 2 + 1 + 1)
     assert set(summary["captions"]) == set(captions(study))
+    assert summary["study"] == study.spec.model_dump(mode="json")
+    done = json.loads((whole / "DONE").read_text())
+    assert (done["title"], done["quick"]) == ("depths", True)
+    assert "torch" in done["provenance"]["versions"]
 
 
 def test_a_killed_study_goes_on_where_it_was_and_ends_with_the_same_bytes(

@@ -56,6 +56,18 @@ def test_ratios_are_those_of_speeds():
     assert found["better-than-linearised"].value == pytest.approx(1)
 
 
+def test_the_unit_is_the_ball_and_what_did_not_mix_is_told():
+    """Chains of one ball share what the network gets wrong there."""
+    chains = results(np.random.default_rng(0))
+    chains[0][mcmc.DELAYED]["scale"] = 1e6
+    for chain in chains[0][mcmc.DELAYED]["chains"]:
+        chain.update(acceptance=0.0, effective=[1.0] * 5)
+    found = measured(chains)["delayed-acceptance-saves"]
+    assert found.count == 6
+    assert found.value == pytest.approx((10**5 * 10 * 2 / 400) ** (1 / 6))
+    assert "on 5 and 6 of 6 balls, no step accepted on 1 and 0" in found.note
+
+
 def test_the_price_of_data_and_training_is_counted():
     """1000 solves of 0.1 s and 50 s of training; a sample costs 50 ms with the true map and 5 ms behind the net."""
     found = measured(results(np.random.default_rng(0)))["training-is-earned"]
