@@ -69,7 +69,8 @@ def _lost_worker_told(folder: Folder) -> Iterator[None]:
 
 def finish(plan: Plan, folder: Folder) -> None:
     """Write the sign that a study is complete, with its provenance; what is there already stays."""
-    sign(folder.done, plan.spec.title, plan.quick)
+    runs = (folder.sheet(variant, seed).parent for variant in plan.variants for seed in range(variant.seeds))
+    sign(folder.done, plan.spec.title, plan.quick, (run / "run.json" for run in runs))
 
 
 def check(plan: Plan) -> None:

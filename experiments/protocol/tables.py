@@ -32,6 +32,7 @@ def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
         "groups": groups(found),
         "directions": directions(found),
         "comparisons": comparisons(plan, found),
+        "elsewhere": elsewhere(plan, found),
         "ablation": ablation(plan, found),
         "against": against(found),
         "bounds": distances.bounds(found),
@@ -144,6 +145,35 @@ def comparisons(plan: Plan, found: list[Entry]) -> list[Row]:
         row["p_holm"] = float(p)
         row["of"] = plan.family
         row["verdict"] = NONE_SHOWN if p > LEVEL else "smaller error" if row["change"] < 0 else "larger error"
+    return rows
+
+
+def elsewhere(plan: Plan, found: list[Entry]) -> list[Row]:
+    """Every question in every cell at other noise than that of training and out of distribution: paired change.
+
+    Intervals are single ones of 95 %; what is corrected for many comparisons is `comparisons`.
+    """
+    by_name, rows = {entry.name: entry for entry in found if entry.variant}, []
+    for about, *variants in plan.comparisons:
+        baseline, other = pair = [by_name[variant.name] for variant in variants]
+        seeds = min(len(entry.sheets) for entry in pair)
+        for place in baseline.places[1:]:
+            squares = [entry.array(place, "squared")[:seeds] for entry in pair]
+            found_change = intervals.change(*squares, f"{baseline.name}|{other.name}|{place}")
+            rows.append(
+                {
+                    **cell(variants[0]),
+                    "question": about.question,
+                    "baseline": about.baseline,
+                    "other": about.other,
+                    "split": place.split,
+                    "level": place.level,
+                    "seeds": seeds,
+                    "change": found_change.value,
+                    "low": found_change.low,
+                    "high": found_change.high,
+                }
+            )
     return rows
 
 

@@ -26,7 +26,7 @@ TEXT = {
 }
 """Columns of tables that are no numbers."""
 
-LATER = ("bounds", "hybrid", "depths")
+LATER = ("bounds", "hybrid", "depths", "elsewhere")
 """Tables that studies of before lack; a study may also have nothing to put into them."""
 
 NEEDED = ("errors", "directions", "comparisons", "ablation", "against", "costs", "tuning")

@@ -229,6 +229,10 @@ def _comparisons(material: Material) -> list[sections.Table]:
     made = []
     for table, caption in (
         ("comparisons", "Every comparison, with Holm's correction over all of the study"),
+        (
+            "elsewhere",
+            "Every comparison at other noise than that of training and out of distribution: single intervals",
+        ),
         ("ablation", "How much is the horizon: single intervals"),
         ("against", "Networks of least validation loss beside yardsticks: single intervals"),
         ("bounds", "Errors as multiples of the bound: single intervals"),

@@ -121,6 +121,23 @@ def test_comparisons_pair_equal_seeds_in_every_cell(tiny):
         assert shown == (float(row["p_holm"]) <= 0.05)
 
 
+def test_every_comparison_is_made_at_every_other_place(tiny):
+    """Its change there is that of the errors there, to what a mean over seeds leaves."""
+    made, folder = tiny
+    told = {(row["split"], row["level"]) for row in rows(folder, "elsewhere")}
+    assert told == {("test", "0"), ("test", "0.1"), ("test_inverse_crime", "0.02")}
+    assert len(rows(folder, "elsewhere")) == 3 * len(made.comparisons)
+    errors = {
+        (row["family"], row["method"], row["split"], row["level"]): float(row["error"])
+        for row in rows(folder, "errors")
+    }
+    for row in rows(folder, "elsewhere"):
+        place = (row["split"], row["level"])
+        one, two = (errors[row["family"], row[arm], *place] for arm in ("baseline", "other"))
+        assert float(row["change"]) == pytest.approx(two / one - 1, abs=1e-4)
+        assert float(row["low"]) <= float(row["change"]) <= float(row["high"])
+
+
 def test_the_time_of_a_method_is_that_of_one_observation_alone(tiny, tmp_path, monkeypatch):
     """And of the whole answer, what it makes of the data included: no share of a batch."""
     made, folder = tiny
@@ -178,7 +195,11 @@ def _places(content, folder):
 def test_a_finished_study_says_with_what_it_was_made(tiny):
     made, folder = tiny
     content = folder.done.read_text()
-    assert {"torch", "numpy", "scikit-learn"} <= set(json.loads(content)["provenance"]["versions"])
+    done = json.loads(content)
+    assert {"torch", "numpy", "scikit-learn"} <= set(done["provenance"]["versions"])
+    assert done["networks by commit"] == {
+        done["provenance"]["commit"] or "unknown": sum(v.seeds for v in made.variants)
+    }
     study.finish(made, folder)
     assert folder.done.read_text() == content
 
