@@ -171,13 +171,14 @@ def _count(study, cell) -> int:
 def bounds_hold(found: Found) -> dict[str, int]:
     """How many measured values were held against their bounds of ∂y_L/∂y_0, and how many lie outside.
 
-    σ_min ≥ lower (where round-off lets it be known), σ_max ≤ upper, and the ratio of costates between both.
+    σ_min ≥ lower (where round-off lets it be known), σ_max ≤ upper, and the ratio of costates between both.  Bounds
+    of a network so deep and badly scaled that they leave the numbers hold nothing.
     """
     checked = outside = 0
     for member in (member for cell in found for member in cell["members"]):
         ends = (member["gradients"][0], member["gradients"][-1])
         for spectra, seen in zip(member["spectra"], ends, strict=True):
-            if spectra is None:
+            if spectra is None or spectra["lower"] is None or spectra["upper"] is None:
                 continue
             low, high = spectra["lower"], spectra["upper"]
             tests = []

@@ -194,6 +194,10 @@ def test_reach_names_the_depths_at_which_half_of_the_seeds_train(study):
 
 def test_values_outside_their_bounds_are_counted(study):
     assert verdicts.bounds_hold(results(study)) == {"checked": 6 * len(study.cells), "outside": 0}
+    beyond = results(study)
+    for spectra in beyond[0]["members"][0]["spectra"]:
+        spectra["upper"] = None
+    assert verdicts.bounds_hold(beyond) == {"checked": 6 * len(study.cells) - 6, "outside": 0}
     outside = results(study, fixed=lambda seed, cell: {"ratio": 2.5})
     fixed = sum(cell.rule == "fixed" for cell in study.cells)
     assert verdicts.bounds_hold(outside)["outside"] == 2 * fixed
