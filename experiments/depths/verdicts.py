@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.depths.measure import LIMIT
 from experiments.depths.spec import Depths, Rule
 from experiments.depths.tables import Found, relative_loss, trained
 from experiments.intervals import NONE_SHOWN
@@ -172,15 +173,15 @@ def bounds_hold(found: Found) -> dict[str, int]:
     """How many measured values were held against their bounds of ∂y_L/∂y_0, and how many lie outside.
 
     σ_min ≥ lower (where round-off lets it be known), σ_max ≤ upper, and the ratio of costates between both.  Bounds
-    of a network so deep and badly scaled that they leave the numbers hold nothing.
+    of a network so deep and badly scaled that they leave the numbers, or are cut at ±`LIMIT`, hold nothing.
     """
     checked = outside = 0
     for member in (member for cell in found for member in cell["members"]):
         ends = (member["gradients"][0], member["gradients"][-1])
         for spectra, seen in zip(member["spectra"], ends, strict=True):
-            if spectra is None or spectra["lower"] is None or spectra["upper"] is None:
+            low, high = (spectra or {}).get("lower"), (spectra or {}).get("upper")
+            if low is None or high is None or high <= -LIMIT or low >= LIMIT:
                 continue
-            low, high = spectra["lower"], spectra["upper"]
             tests = []
             if spectra["largest"] is not None:
                 tests.append(spectra["largest"] <= high + 1e-9)
