@@ -111,9 +111,8 @@ def sample(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     view = dataset.split("test").take([spec["truth"]])
     noise = spec["noise"] * dataset.noise_reference
     posterior = Posterior(forward, dataset.problem.prior, view.observe(spec["noise"])[0], noise)
-    with (
-        warnings.catch_warnings()
-    ):  # trial steps end in corners of the box, which refactorising can solve too
+    with warnings.catch_warnings():
+        # Trial steps end in corners of the box, which refactorising can solve too.
         warnings.simplefilter("ignore", maxwell.SlowPathWarning)
         found = gauss_newton(
             forward,

@@ -18,7 +18,7 @@ DRAWS = 20_000
 """Draws of a prior that does not state its covariance: they cost no solve, and are more than training samples."""
 
 SOLVES = 200
-"""Solves by which a method in a study that solves for each observation is sure to pass: ten observations, say."""
+"""Solves that a method makes at least in a study if it solves again and again: some twenty for each observation."""
 
 REACH = 6.0
 """Bounds of an unknown under a Gaussian prior, in its standard deviations."""

@@ -189,24 +189,22 @@ def test_gauss_newton_from_the_truth_needs_fewer_linearisations(known, fitted, n
 def test_two_descents_into_one_minimum_end_at_one_error(known, fitted):
     """So that a start is judged by where it leads and not by where its descent happens to stop."""
     at = known("demo")
-    observed, truth = (
-        at.valid.take(slice(0, 2 * FEW)).observe(NOISE),
-        at.valid.take(slice(0, 2 * FEW)).parameters,
-    )
-    deviation, starts = (
-        at.deviation(NOISE),
-        fitted("demo", "kernel-ridge").estimate(observed, at.deviation(NOISE)),
-    )
+    valid, deviation = at.valid.take(slice(0, 2 * FEW)), at.deviation(NOISE)
+    observed, truth = valid.observe(NOISE), valid.parameters
+    starts = fitted("demo", "kernel-ridge").estimate(observed, deviation)
     cold = fitted("demo", "gauss-newton").estimate(observed, deviation)
     warm = Hybrid(at, known_of(observed, starts.theta)).estimate(observed, deviation)
     one = np.isclose(cold.extras["own_misfit"], warm.extras["own_misfit"], rtol=1e-4)
     assert one.sum() > FEW
-    ends = [[a.settled[one], a.theta[one]] for a in (cold, warm)]
-    there, stopped = zip(
-        *[[Ruler.of(at).squared(e, truth[one]) ** 0.5 for e in each] for each in ends], strict=True
-    )
-    np.testing.assert_allclose(*there, rtol=1.5 * MARGIN)
-    assert abs(np.log(np.divide(*stopped))).max() > abs(np.log(np.divide(*there))).max()
+
+    def apart(where):
+        """|log| of the ratio of errors, sample by sample."""
+        squares = [Ruler.of(at).squared(getattr(answers, where), truth)[one] for answers in (cold, warm)]
+        return abs(np.log(np.divide(*squares))) / 2
+
+    settled = apart("settled")
+    assert (settled <= MARGIN).mean() > 0.8  # an error that is tiny by chance moves by more
+    assert settled.max() < apart("theta").max()
 
 
 def test_the_map_of_gauss_newton_is_prepared_where_that_pays_for_a_study(known, fitted):
