@@ -60,6 +60,7 @@ def _or_sentence(call):
     return None
 
 
+@pytest.mark.slow
 def test_any_names_in_a_folder_give_a_data_set_or_a_sentence_and_never_another_sample(dataset):
     truth = {name: dataset.split(name).observations for name in dataset.splits}
     shard = (dataset.path / "shards" / "train-00000.h5").read_bytes()

@@ -155,6 +155,7 @@ def test_a_shuffle_with_a_generator_repeats(dataset, workers):
     np.testing.assert_array_equal(np.sort(first, axis=0), np.sort(plain, axis=0))
 
 
+@pytest.mark.slow
 def test_a_copy_in_another_process_still_hears_of_epochs(dataset):
     made = pickle.loads(pickle.dumps(dataset.split("valid").to_torch(0.1, draws=2)))
     loader = DataLoader(

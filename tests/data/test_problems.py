@@ -161,6 +161,7 @@ def test_a_mesh_that_cannot_be_prepared_stops_the_run_and_leaves_no_other_bits(p
     assert generate(out, BALL, MANY, cells=3, degree=1).digest() == prepared.digest()
 
 
+@pytest.mark.slow
 def test_if_asked_a_mesh_that_cannot_be_prepared_is_refactorised_and_the_user_is_told_once(
     prepared, tmp_path
 ):
@@ -180,6 +181,7 @@ def test_if_asked_a_mesh_that_cannot_be_prepared_is_refactorised_and_the_user_is
     assert (off < 1e-8 * np.linalg.norm(ds.observations, axis=1)).all()
 
 
+@pytest.mark.slow
 def test_blocks_that_vanish_under_a_run_cost_time_and_no_sample(tmp_path):
     """A worker keeps two meshes: the blocks of a third are looked for again when its samples come."""
     meshes = [{"cells": 3, "degree": 1, "grading": g} for g in (0.0, 0.5)] + [{"cells": 4, "degree": 1}]

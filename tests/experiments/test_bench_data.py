@@ -74,6 +74,7 @@ def test_an_inverse_crime_is_told_loudly_and_without_a_line_of_code(made):
     assert "warnings.warn" not in made[1][1].stderr
 
 
+@pytest.mark.slow
 def test_ranks_of_mpiexec_compute_the_same_and_rank_0_alone_speaks(made, recipe_file, tmp_path):
     mpiexec = [str(Path(sys.executable).with_name("mpiexec")), "-n", "2"]
     command = [*mpiexec, *runs.generate(recipe_file, tmp_path / "ranks")]

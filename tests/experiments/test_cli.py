@@ -160,6 +160,7 @@ def test_unknowns_that_the_comparison_does_not_know(tmp_path, capsys, in_this_pr
     assert "expected balls" in said
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_crash(tmp_path, demo):
     """`maxinv compare … | head -0`: the finite-element library must not turn a closed pipe into an abort."""
     arguments = [

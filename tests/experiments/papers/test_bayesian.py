@@ -105,6 +105,7 @@ def test_the_recipe_has_one_mesh_and_says_so(size):
     assert chosen.truths <= chosen.held_out
 
 
+@pytest.mark.slow
 def test_the_whole_on_four_cells(tmp_path):
     """Real data, real training and real chains, of no meaning; asked again, nothing is computed twice."""
     tiny = settings(

@@ -152,6 +152,7 @@ def tiny():
     return settings.model_copy(update={"seeds": 2, "data": DATA, "soon": 2, "cases": tuple(cases)})
 
 
+@pytest.mark.slow
 def test_every_claim_is_measured_and_a_second_run_is_the_same(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         once = reproduce("sensli", tmp_path, pool, settings=tiny())

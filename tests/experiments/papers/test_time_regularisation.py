@@ -201,6 +201,7 @@ def test_pruning_is_compared_where_a_layer_went():
     assert (none.value, none.note) == (None, "no layer went in any seed")
 
 
+@pytest.mark.slow
 def test_the_whole_on_digits_and_a_second_run_is_the_same(tmp_path, monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         once = reproduce("time-regularisation", tmp_path, pool, settings=settings())
