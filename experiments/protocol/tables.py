@@ -119,27 +119,11 @@ def comparisons(plan: Plan, found: list[Entry]) -> list[Row]:
 
     p_holm : Holm's, over all comparisons of the study (`of` them), on whichever of its data sets this is.
     """
-    by_name = {entry.name: entry for entry in found if entry.variant}
     rows = []
-    for about, *variants in plan.comparisons:
-        baseline, other = pair = [by_name[variant.name] for variant in variants]
-        place, seeds = baseline.places[0], min(len(entry.sheets) for entry in pair)
-        squares = [entry.array(place, "squared")[:seeds] for entry in pair]
-        found_change = intervals.change(*squares, f"{baseline.name}|{other.name}|{place}")
-        rows.append(
-            {
-                **cell(variants[0]),
-                "question": about.question,
-                "baseline": about.baseline,
-                "other": about.other,
-                "seeds": seeds,
-                "samples": squares[0].shape[1],
-                "change": found_change.value,
-                "low": found_change.low,
-                "high": found_change.high,
-                "p": found_change.p,
-            }
-        )
+    for asked, pair, seeds in _questions(plan, found):
+        change, samples = _change(pair, pair[0].places[0], seeds)
+        ends = {"change": change.value, "low": change.low, "high": change.high, "p": change.p}
+        rows.append({**asked, "seeds": seeds, "samples": samples, **ends})
     adjusted = intervals.holm(np.array([row["p"] for row in rows]), plan.family) if rows else ()
     for row, p in zip(rows, adjusted, strict=True):
         row["p_holm"] = float(p)
@@ -153,28 +137,28 @@ def elsewhere(plan: Plan, found: list[Entry]) -> list[Row]:
 
     Intervals are single ones of 95 %; what is corrected for many comparisons is `comparisons`.
     """
-    by_name, rows = {entry.name: entry for entry in found if entry.variant}, []
-    for about, *variants in plan.comparisons:
-        baseline, other = pair = [by_name[variant.name] for variant in variants]
-        seeds = min(len(entry.sheets) for entry in pair)
-        for place in baseline.places[1:]:
-            squares = [entry.array(place, "squared")[:seeds] for entry in pair]
-            found_change = intervals.change(*squares, f"{baseline.name}|{other.name}|{place}")
-            rows.append(
-                {
-                    **cell(variants[0]),
-                    "question": about.question,
-                    "baseline": about.baseline,
-                    "other": about.other,
-                    "split": place.split,
-                    "level": place.level,
-                    "seeds": seeds,
-                    "change": found_change.value,
-                    "low": found_change.low,
-                    "high": found_change.high,
-                }
-            )
+    rows = []
+    for asked, pair, seeds in _questions(plan, found):
+        for place in pair[0].places[1:]:
+            change, _ = _change(pair, place, seeds)
+            where = {"split": place.split, "level": place.level, "seeds": seeds}
+            rows.append({**asked, **where, "change": change.value, "low": change.low, "high": change.high})
     return rows
+
+
+def _questions(plan, found):
+    """Each question in each cell: its columns, the two entries that answer it, and how many seeds both have."""
+    by_name = {entry.name: entry for entry in found if entry.variant}
+    for about, *variants in plan.comparisons:
+        pair = [by_name[variant.name] for variant in variants]
+        named = {"question": about.question, "baseline": about.baseline, "other": about.other}
+        yield {**cell(variants[0]), **named}, pair, min(len(entry.sheets) for entry in pair)
+
+
+def _change(pair, place, seeds):
+    """The paired change from the first to the second at a place, and its number of samples."""
+    squares = [entry.array(place, "squared")[:seeds] for entry in pair]
+    return intervals.change(*squares, "|".join((pair[0].name, pair[1].name, str(place)))), squares[0].shape[1]
 
 
 def ablation(plan: Plan, found: list[Entry]) -> list[Row]:
