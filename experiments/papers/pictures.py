@@ -43,7 +43,8 @@ def verdicts(result: Mapping[str, Any], expected: Mapping[str, Expected]) -> Fig
             axis.plot(ends, [row, row], "-", color=LOOKS[case["verdict"]]["color"], lw=1.5)
             axis.plot(case["value"], row, ls="", ms=5, **LOOKS[case["verdict"]])
         low, high = expected[name].range
-        if claim["expected"] == "below 1" and all(case["low"] or case["value"] > 0 for _, case in numbers):
+        least = [case["value"] if case["low"] is None else case["low"] for _, case in numbers]
+        if claim["expected"] in ("below 1", "above 1") and min(least, default=0) > 0:
             axis.set_xscale("log")  # a ratio: twice and half are equally far from 1
         inside = [bound for bound in (low, high) if np.isfinite(bound)]
         axis.update_datalim([(bound, 0) for bound in inside])
