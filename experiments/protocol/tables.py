@@ -12,6 +12,7 @@ from experiments.intervals import NONE_SHOWN, Interval
 from experiments.protocol import depths_found, distances, starts, study
 from experiments.protocol.entries import COMMITTEE, Entry, Row, best, cell, entries, who
 from experiments.protocol.folder import Folder
+from experiments.protocol.losses import losses
 from experiments.protocol.plan import Plan, Variant, run_name
 
 LEVEL = 0.05
@@ -39,6 +40,7 @@ def write(plan: Plan, folder: Folder) -> dict[str, list[Row]]:
         "hybrid": starts.hybrid(found),
         "depths": depths_found.found(plan, folder, found),
         "events": depths_found.events(plan, folder, found),
+        "losses": losses(folder, found),
         "costs": costs(plan, folder, found),
     }
     for name, rows in tables.items():

@@ -236,6 +236,7 @@ def _comparisons(material: Material) -> list[sections.Table]:
         ("ablation", "How much is the horizon: single intervals"),
         ("against", "Networks of least validation loss beside yardsticks: single intervals"),
         ("bounds", "Errors as multiples of the bound: single intervals"),
+        ("losses", "Losses of training and validation: mean squares of the standardised unknown"),
         ("depths", "Fixed depths and those that are found"),
         ("hybrid", "Gauss-Newton from the network beside its cold start: single intervals"),
     ):

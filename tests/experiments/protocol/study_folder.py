@@ -169,6 +169,7 @@ def make(folder: Path, text: str = STUDY) -> Path:
         "seconds": 2.5,
         "samples": 12,
         "loss_unit": 1.0,
+        "trace": {"train_loss": [0.9, 0.5, 0.3, 0.19]},
     }
     record["provenance"] = {"versions": {"torch": "9.9"}}
     for variant in plan.variants:

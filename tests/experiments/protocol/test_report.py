@@ -115,7 +115,7 @@ def test_every_row_of_every_table_is_in_the_page(finished, material, text):
     for row in read["costs"]:
         cells = [problem.label(name_of(row)), sections.count(row["parameters"])]
         assert any(all(cell in line for cell in cells) for line in lines), cells
-    for table in ("comparisons", "elsewhere", "ablation", "against", "bounds", "hybrid"):
+    for table in ("comparisons", "elsewhere", "ablation", "against", "bounds", "losses", "hybrid"):
         for row in read[table]:
             cells = [sections.cell(value) for value in row.values()]
             assert any(

@@ -69,6 +69,29 @@ def test_every_figure_of_a_table_follows_from_the_estimates(tiny, opened):
     assert float(row["low"]) < by_hand < float(row["high"])
 
 
+def test_losses_follow_from_the_estimates_of_training_and_validation(tiny, opened):
+    """The slow way round: standardised squares of what each network answers.
+
+    In training the weights move; at its end, where the rate has gone to zero, they hardly do.
+    """
+    made, folder = tiny
+    assert len(rows(folder, "losses")) == len(made.variants)
+    for variant, row in zip(made.variants, rows(folder, "losses"), strict=True):
+        by_hand = {"training": [], "validation": []}
+        for seed in range(variant.seeds):
+            run = load(folder.runs / run_name(variant, seed))
+            for name, part, draw in (
+                ("training", opened.split("train"), (run.record["best_epoch"] - 1) % run.record["spec"]["draws"]),
+                ("validation", opened.split("valid"), 0),
+            ):
+                answers = (run.estimate(part.observe(0.02, draw)), part.parameters)
+                found, true = map(run.standardise, answers)
+                by_hand[name].append(np.mean((found - true) ** 2))
+        assert float(row["validation"]) == pytest.approx(np.mean(by_hand["validation"]), rel=1e-4)
+        assert float(row["training"]) == pytest.approx(np.mean(by_hand["training"]), rel=0.2)
+        assert row["linear"] == ""
+
+
 def test_the_committee_is_the_mean_of_the_networks_of_least_validation_loss(tiny, opened):
     """The slow way round, from the records of all runs."""
     made, folder = tiny
