@@ -28,7 +28,9 @@ def losses(folder: Folder, found: list[Entry]) -> list[Row]:
                 **who(entry),
                 "best_epoch": float(np.mean(best)),
                 "training": float(np.mean(np.multiply(seen, units))),
-                "validation": float(np.mean([record["best_loss"] * record["loss_unit"] for record in records])),
+                "validation": float(
+                    np.mean([record["best_loss"] * record["loss_unit"] for record in records])
+                ),
                 "linear": float(np.mean(units)) if remainder else "",
             }
         )

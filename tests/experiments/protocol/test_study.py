@@ -81,7 +81,11 @@ def test_losses_follow_from_the_estimates_of_training_and_validation(tiny, opene
         for seed in range(variant.seeds):
             run = load(folder.runs / run_name(variant, seed))
             for name, part, draw in (
-                ("training", opened.split("train"), (run.record["best_epoch"] - 1) % run.record["spec"]["draws"]),
+                (
+                    "training",
+                    opened.split("train"),
+                    (run.record["best_epoch"] - 1) % run.record["spec"]["draws"],
+                ),
                 ("validation", opened.split("valid"), 0),
             ):
                 answers = (run.estimate(part.observe(0.02, draw)), part.parameters)
