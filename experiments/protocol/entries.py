@@ -9,6 +9,7 @@ import numpy as np
 from experiments.protocol import study
 from experiments.protocol.folder import Folder
 from experiments.protocol.plan import Plan, Variant
+from experiments.protocol.selection import of_all_samples
 from experiments.protocol.sheets import Place, Sheet
 
 BOUND = "bound"
@@ -75,8 +76,7 @@ def entries(plan: Plan, folder: Folder) -> list[Entry]:
 def best(found: Iterable[Entry]) -> Entry | None:
     """The network of least mean validation loss, among those of all training samples if there are any."""
     networks = [entry for entry in found if entry.variant]
-    whole = [entry for entry in networks if entry.variant.cell.samples is None] or networks
-    return min(whole, key=loss, default=None)
+    return min(of_all_samples(networks, lambda entry: entry.variant), key=loss, default=None)
 
 
 def loss(entry: Entry) -> float:

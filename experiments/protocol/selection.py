@@ -1,5 +1,7 @@
 """Which trained networks a study goes on with: those of least validation loss; the test split does not choose."""
 
+from collections.abc import Callable, Sequence
+
 from experiments.files import read_json
 from experiments.protocol.folder import Folder
 from experiments.protocol.plan import Plan, Variant, run_name
@@ -23,10 +25,14 @@ def committee(plan: Plan, folder: Folder, key: str, noise: float) -> list[str]:
     return sorted(runs, key=lambda name: _loss(folder, name))[: plan.spec.committee]
 
 
-def _whole(plan: Plan, key: str, noise: float) -> list[Variant]:
-    """Variants on a data set at a noise that have all training samples; those with some where none has all."""
+def of_all_samples[T](found: Sequence[T], variant: Callable[[T], Variant]) -> Sequence[T]:
+    """Those whose variant has all training samples; all where none has."""
+    return [one for one in found if variant(one).cell.samples is None] or found
+
+
+def _whole(plan: Plan, key: str, noise: float) -> Sequence[Variant]:
     here = [v for v in plan.variants if (v.cell.data, v.cell.noise) == (key, noise)]
-    return [v for v in here if v.cell.samples is None] or here
+    return of_all_samples(here, lambda found: found)
 
 
 def _loss(folder: Folder, name: str) -> float:
