@@ -131,8 +131,8 @@ def score(exam: Exam, known: Known, place: Place, answers: Answers) -> dict[str,
 
     squared (n,) : squared error (`Ruler.squared`) relative to the mean over the split of that of the prior mean.
     group:NAME (n,) : squared error of a group, in the square of its unit.
-    directions (r,) : mean squared error along each singular direction, in the prior's variance (main split).
-    best (r,) : what linear theory allows there (`Directions.best`).
+    directions (n, r) : squared error along each singular direction, in the prior's variance (place that counts).
+    best (r,) : the mean that linear theory allows there (`Directions.best`).
     settled (n,) : squared error where a descent comes to rest (`Answers.settled`).
     misfit (k,) : RMS of (d − F(θ̂))/σ, F on the mesh of training (the place that counts; noise > 0).
     seconds (n,), and whatever else the method counts.  estimates (k, p) : the first ones (the place that counts).
@@ -149,8 +149,8 @@ def score(exam: Exam, known: Known, place: Place, answers: Answers) -> dict[str,
     if answers.settled is not None:
         found["settled"] = exam.ruler.squared(answers.settled, truth) / prior
     found |= {f"group:{name}": values for name, values in exam.ruler.by_group(answers.theta, truth).items()}
-    if exam.directions is not None and place.split == exam.main.split:
-        found["directions"] = exam.directions.squared(answers.theta, truth).mean(axis=0)
+    if exam.directions is not None and place == exam.main:
+        found["directions"] = exam.directions.squared(answers.theta, truth)
         found["best"] = exam.directions.best(known.deviation(place.level)) if place.level else np.zeros(0)
     if place == exam.main:
         found["estimates"] = answers.theta[:KEPT]

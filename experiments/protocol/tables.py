@@ -21,6 +21,9 @@ LEVEL = 0.05
 DIVISIBLE = 0.02
 """Least gain, relative to the error, of which a share is told."""
 
+FEW = 200
+"""Resamples for each of many directions, which make its standard error uncertain by a twentieth."""
+
 FREE = ("positive", "free", "simplex-horizon")
 """Rules that learn the placement of the steps and their horizon."""
 
@@ -104,15 +107,10 @@ def directions(found: list[Entry]) -> list[Row]:
         squares = entry.array(entry.places[0], "directions")
         if squares is not None:
             allowed = entry.array(entry.places[0], "best")[0]
-            rows += [
-                {
-                    **who(entry),
-                    "direction": k + 1,
-                    "error": float(np.sqrt(value)),
-                    "best": float(np.sqrt(least)),
-                }
-                for k, (value, least) in enumerate(zip(squares.mean(axis=0), allowed, strict=True))
-            ]
+            for k, least in enumerate(allowed, 1):
+                about = intervals.root_mean(squares[:, :, k - 1], f"{entry.name}|direction {k}", FEW)
+                ends = {"error": about.value, "low": about.low, "high": about.high}
+                rows.append({**who(entry), "direction": k, **ends, "best": float(np.sqrt(least))})
     return rows
 
 

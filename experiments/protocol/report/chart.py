@@ -10,7 +10,8 @@ from experiments.protocol.report.looks import Look
 class Series:
     """Points of one method.
 
-    low, high : ends of their intervals, none if empty.  hover : what a point says of itself.
+    low, high : ends of their intervals, none if empty.  hover : what a point says of itself.  band : whether the
+    intervals of neighbours run together, for points too dense for bars.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Series:
     high: Sequence[float] = ()
     hover: Sequence[str] = ()
     line: bool = True
+    band: bool = False
 
 
 @dataclass(frozen=True)

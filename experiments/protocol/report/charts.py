@@ -120,9 +120,13 @@ def directions(problem: Problem) -> Chart | None:
 
     def line(name: str) -> Series:
         here, label = named.get(name, []), problem.label(name)
-        said = [f"{label}<br>direction {row['direction']:g}: {row['error']:.3g}" for row in here]
-        x, y = ([row[key] for row in here] for key in ("direction", "error"))
-        return Series(label, problem.material.looks[name], x, y, hover=said)
+        said = [
+            f"{label}<br>direction {row['direction']:g}: {row['error']:.3g} "
+            f"({row['low']:.3g} to {row['high']:.3g})"
+            for row in here
+        ]
+        x, *rest = ([row[key] for row in here] for key in ("direction", "error", "low", "high"))
+        return Series(label, problem.material.looks[name], x, *rest, hover=said, band=True)
 
     allowed = Series(
         "what linear theory allows", TRUTH, *([row[key] for row in first] for key in ("direction", "best"))
@@ -134,7 +138,7 @@ def directions(problem: Problem) -> Chart | None:
         "nothing. Directions are ordered from the best to the least seen in the data. Dashed: the least error of "
         "any method under a Gaussian prior and the map linearised at the prior mean; below it, a method knows "
         "more of the prior than its covariance; far above it, it leaves out what the data say, or meets the error "
-        f"of the training mesh, which is not in that line.{_one(problem)}",
+        f"of the training mesh, which is not in that line. Bands are 95 % intervals.{_one(problem)}",
         Axis("singular direction, from the best seen", whole=True),
         Axis("error in standard deviations of the prior", log=True, mark=1.0),
         _panels(problem, line, [allowed]),

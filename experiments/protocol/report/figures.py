@@ -84,7 +84,9 @@ def _series(axis, series: Series, along: str):
         "ls": look.dash if series.line else "",
         "lw": 1.3,
     }
-    if not len(series.low):
+    if series.band:
+        axis.fill_between(x, series.low, series.high, color=look.colour, alpha=0.2, lw=0)
+    if series.band or not len(series.low):
         return axis.plot(x, y, **style)[0]
     value = x if along == "x" else y
     ends = np.abs(np.stack([value - series.low, np.array(series.high) - value]))

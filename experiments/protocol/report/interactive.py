@@ -78,7 +78,8 @@ def _trace(chart: Chart, series: Series, number: int, listed: bool) -> Table:
     if len(series.hover):
         trace |= {"text": list(series.hover), "hoverinfo": "text"}
     if len(series.low):
-        trace[f"error_{chart.along}"] = _bars(chart, [series], look.colour)
+        faint = {"color": _faint(look.colour), "width": 0} if series.band else {}
+        trace[f"error_{chart.along}"] = _bars(chart, [series], look.colour) | faint
     return trace
 
 
@@ -111,6 +112,11 @@ def _base(chart: Chart, number: int) -> Table:
 def _nth(which: str, number: int) -> str:
     """The name of an axis, counted from 0."""
     return which if not number else f"{which}{number + 1}"
+
+
+def _faint(colour: str) -> str:
+    """A colour of six hexadecimal digits, nearly transparent."""
+    return f"rgba({', '.join(str(int(colour[k : k + 2], 16)) for k in (1, 3, 5))}, 0.25)"
 
 
 def _symbol(look) -> str:

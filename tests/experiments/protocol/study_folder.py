@@ -210,7 +210,7 @@ def _yardsticks(rng, home: Folder, noise: float, difficulty, truth) -> None:
         if key in ("gauss-newton", "hybrid"):
             arrays[main] |= {"iterations": np.full(16, 9.0 if key == "hybrid" else 12.0)}
             arrays[main] |= {"settled": arrays[main]["squared"]}
-            kept = {k: v if k in ("directions", "best") else v[:5] for k, v in arrays[main].items()}
+            kept = {k: v if k == "best" else v[:5] for k, v in arrays[main].items()}
             arrays = {main: kept}
         about = {"key": key, "label": label, "kind": "classical", "fit": 0.1, "one": 2e-3}
         Sheet(arrays, about).write(home.yardstick(key, "cauchy", noise))
@@ -233,10 +233,9 @@ def _arrays(rng, place, main, size, difficulty, truth, network=False) -> dict[st
         "group:TE": squared / 4,
         "group:TM": squared / 5,
     }
-    if place.split == "test":
-        found["directions"] = size * np.linspace(0.2, 1.0, 4)
-        found["best"] = np.linspace(0.05, 0.9, 4) if place.level else np.zeros(0)
     if place == main:
+        found["directions"] = squared[:, None] * np.linspace(0.2, 1.0, 4)
+        found["best"] = np.linspace(0.05, 0.9, 4) if place.level else np.zeros(0)
         found["estimates"] = truth[:12] * (1 + 0.2 * size)
         found["misfit"] = np.array([1.5, np.nan]) if network else np.array([1.2, 1.1])
     if network and place.level and place.split == "test":

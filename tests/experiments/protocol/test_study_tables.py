@@ -72,6 +72,24 @@ def test_a_bound_of_zero_has_no_distance():
     )
 
 
+def test_directions_are_root_means_with_intervals_as_wide_as_samples_make_them():
+    """Of the logarithm of a mean of n squares: half their coefficient of variation over root n, to both sides."""
+    rng = np.random.default_rng(8)
+    along = np.stack([rng.gamma(2.0, 0.5, 400), np.full(400, 0.25), np.zeros(400)], axis=1)
+    found = tables.directions(
+        [entry("m", directions=along, best=[0.04, 0.01, 0.0]), entry("none", squared=[1])]
+    )
+    assert [(row["method"], row["direction"], row["best"]) for row in found] == [
+        ("m", 1, 0.2), ("m", 2, 0.1), ("m", 3, 0.0),
+    ]  # fmt: skip
+    first, second, third = found
+    assert first["error"] == pytest.approx(np.sqrt(along[:, 0].mean()))
+    half = 1.96 * along[:, 0].std() / along[:, 0].mean() / np.sqrt(400) / 2
+    for end, sign in (("low", -1), ("high", 1)):
+        assert np.log(first[end] / first["error"]) == pytest.approx(sign * half, rel=0.2)
+        assert (second[end], third[end]) == (pytest.approx(0.5), 0)
+
+
 def pair(**changes):
     cold = {"settled": np.full(20, 0.04), "iterations": np.full(20, 12), "misfit": np.full(6, 1.0)}
     warm = {**cold, **changes}
