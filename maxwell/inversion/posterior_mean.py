@@ -142,7 +142,8 @@ def _seen(matrix, data, draws):
     left, values, _ = np.linalg.svd(matrix @ draws.T / np.sqrt(len(draws)), full_matrices=False)
     tail = np.cumsum(values[::-1] ** 2)[::-1]
     turn = left[:, : max(1, np.count_nonzero(tail > UNSEEN))].conj().T
-    return turn @ matrix, np.ascontiguousarray(data @ turn.T)
+    # Row by row: a product with all of them rounds each as their number will have it, and chains tell.
+    return turn @ matrix, np.array([turn @ row for row in data])
 
 
 def _islands(model, data, rng, particles):

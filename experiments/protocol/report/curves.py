@@ -105,8 +105,9 @@ def noises(material: Material, key: str) -> Chart | None:
         "Error over the noise, trained and tested at each",
         "Unlike the pictures of one noise of training, every mark is a network trained, and a method told, for the "
         "noise that it is tested at. Where there is one, the bound is dotted: a method that follows it in parallel "
-        "loses a constant factor, one that levels off at small noise is limited by what it learned, not by the "
-        f"data. {_settings(material, groups, lambda entry: 100 * entry.noise, '%')}{_few(problems[0])}{_BARS}",
+        "loses a constant factor, one that levels off at small noise is limited by what it learned or by the error "
+        "of the training mesh, not by noise. "
+        f"{_settings(material, groups, lambda entry: 100 * entry.noise, '%')}{_few(problems[0])}{_BARS}",
         Axis(
             "noise in % of the RMS of the training data",
             log=True,
@@ -123,6 +124,8 @@ def _settings(material: Material, lines: Sequence[Line], x: Callable[[Entry], fl
     for entry in (entry for line in lines for entry in line):
         found[material.plan.given(entry.variant) is None].add(x(entry))
     tuned, given = (", ".join(f"{value:,.15g}" for value in sorted(found[key])) for key in (True, False))
+    if found[True] & found[False]:  # both at one mark, so the lines differ
+        return "Learning rate and weight decay of some lines were given, those of others tuned, as tabled. "
     if tuned and given:
         return f"Learning rate and weight decay were tuned at {tuned} {unit} and given at {given}. "
     return "Every mark is tuned with the same budget. " if tuned else "Every mark has given settings. "

@@ -91,6 +91,7 @@ def _facts(material: Material, home: Path) -> dict[str, Any]:
         "forest": forest and _chart(forest, home),
         "prices": _chart(charts.prices(material), home),
         "problems": [_section(problem, home) for problem in material.problems],
+        "kinds": len({problem.key for problem in material.problems}),
         "comparisons": _comparisons(material),
         "versions": _versions(material),
         "host": first.get("host", {}),
