@@ -11,8 +11,8 @@ def distance(a, b) -> float:
 def check_single_precision(forward, samples) -> None:
     """Data and Jacobians equal those of refactorising; the estimated error is the true one within a factor 3.
 
-    An estimate up to 1e-8 is accepted, so the true error is below 3e-8; how far single precision rounds differs from
-    processor to processor.
+    An estimate up to 1e-8 is accepted, so the true error is below 3e-8; how far single precision rounds differs
+    from processor to processor.
     """
     for theta in samples:
         response, (slow, slow_jacobian) = forward.solve(theta), forward.refactorising.linearise(theta)
